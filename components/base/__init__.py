@@ -1,0 +1,1 @@
+"""What every room may use: errors for users, the state folder, configuration, content-addressed outputs, progress."""

@@ -1,0 +1,73 @@
+"""Content-addressed stage outputs: a stage with the same inputs and code is done once, and a kill never half-writes.
+
+An output lives at `<home>/store/<stage>/<key>/`, where the key is the sha256 of the stage's inputs as JSON. Work
+happens in `<key>.part/`, which survives a kill (so a stage may resume in it) and is renamed when the stage is done.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from components.base.home import state
+
+
+def digest(value: Any) -> str:
+    """sha256 (hex) of a JSON-able value, independent of key order."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """sha256 (hex) of a file's bytes."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def code_version(*packages: str) -> str:
+    """sha256 of the Python sources of packages such as "components.recipes.mipd": part of a key, so edits re-run."""
+    root = Path(__file__).parents[2]
+    files = sorted(f for p in packages for f in _sources(root.joinpath(*p.split("."))))
+    return digest([[str(f.relative_to(root)), file_digest(f)] for f in files])
+
+
+def _sources(path: Path) -> list[Path]:
+    return list(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
+
+
+def produce(stage: str, inputs: dict[str, Any], work: Callable[[Path], None]) -> tuple[Path, bool]:
+    """The finished output folder of `stage` for `inputs`, and whether it was there already.
+
+    Otherwise `work(part)` is called with the working folder; it may find its own earlier, interrupted work there.
+    """
+    key = digest(inputs)[:20]
+    done = state("store", stage) / key
+    if (done / "inputs.json").exists():
+        return done, True
+    part = done.with_name(f"{key}.part")
+    part.mkdir(exist_ok=True)
+    work(part)
+    write_json(part / "inputs.json", {"stage": stage, "inputs": inputs})
+    shutil.rmtree(done, ignore_errors=True)
+    os.replace(part, done)
+    return done, False
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON so that a reader sees the old file or the new one, never a part."""
+    write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes and syncs a temporary file beside `path`, then renames it; a full disk leaves no partial file behind."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
