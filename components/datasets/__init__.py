@@ -1,0 +1,1 @@
+"""Samples in shards with manifests: readers, writers, splits, leak checks, versions."""

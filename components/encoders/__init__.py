@@ -1,0 +1,1 @@
+"""Frozen image and text encoders behind one interface, with a feature cache."""

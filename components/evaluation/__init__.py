@@ -1,0 +1,1 @@
+"""Scorers, intervals, plots and report pages: pure functions on arrays and records."""

@@ -1,0 +1,1 @@
+"""Edge export: ONNX graphs, quantisation, parity, latency, the bundle."""

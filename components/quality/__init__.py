@@ -1,0 +1,1 @@
+"""Data-quality checks (Great Expectations) and the gate that reads their results."""

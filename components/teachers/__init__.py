@@ -1,0 +1,1 @@
+"""Teachers behind one protocol, their answer cache and what they cost."""
