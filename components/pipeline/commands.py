@@ -1,0 +1,119 @@
+"""The small commands: plain arguments in, one line or a record out."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def draw_folder(out: Path, counts: Mapping[str, int], workers: int) -> str:
+    from components.datasets import draw
+
+    spec = draw.DrawSpec(**counts)
+    draw.draw_folder(out, spec, workers)
+    return f"{sum(spec.counts().values()):,} scenes in {out}"
+
+
+def ingest_images(source: Path, out: Path, annotations: Path | None, space: Path | None) -> str:
+    from components.datasets.ingest import ingest
+
+    report = ingest(source, out, annotations, space)
+    made = f"{report.count:,} images, {report.labelled:,} annotated, version {report.version[:12]} in {out}"
+    return "\n".join([*(f"warning: {w}" for w in report.warnings), made])
+
+
+def validate_dataset(dataset: Path, out: Path | None) -> str:
+    """Raises PipelineError where an error-level check fails."""
+    from components.base.errors import UserError
+    from components.datasets.store import Dataset
+
+    data = Dataset(dataset)
+    if data.space is None:
+        raise UserError("has no annotations to check", where=str(dataset), mend="ingest it with --annotations")
+    data.verify()
+    from components.quality import frames, gate
+
+    result = gate.check("dataset", frames.dataset_frame(data, data.space), out)
+    gate.require(result)
+    return "\n".join([*(f"warning: {w}" for w in result.warnings), f"passed: {len(data):,} images"])
+
+
+def version_folder(folder: Path, name: str) -> str:
+    from components.datasets.versions import version
+
+    made = version(name, folder)
+    return f"{made.name} {made.revision} (md5 {made.md5})"
+
+
+def split_dataset(dataset: Path, out: Path, seed: int) -> str:
+    """By the lexicon for drawn scenes, by share for anything else; refuses splits that leak."""
+    from components.datasets import leak, splits
+    from components.datasets.store import Dataset
+
+    data = Dataset(dataset)
+    spec = splits.scenes_spec(seed) if splits.is_scenes(data) else splits.SplitSpec(seed)
+    made = splits.make_splits(data.labels, spec)
+    leak.check_leaks(data, made)
+    made.save(out / "splits.json")
+    return f"{len(made.train):,} train, {len(made.dev):,} dev, {len(made.test):,} test in {out / 'splits.json'}"
+
+
+def export_as_swig(dataset: Path, splits: Path, out: Path) -> str:
+    from components.datasets.swig import export_swig
+
+    return f"written to {export_swig(dataset, splits / 'splits.json', out)}"
+
+
+def describe_teacher(name: str) -> dict[str, Any]:
+    from components import teachers
+
+    teacher = teachers.get(name)
+    return dataclasses.asdict(teacher.identity) | {"accuracy": getattr(teacher, "card", {})}
+
+
+def ask_teacher(image: Path, candidates: list[str], name: str) -> list[tuple[str, float]]:
+    """Candidates with their probabilities, likeliest first."""
+    from components import teachers
+    from components.base.errors import UserError
+    from components.datasets.images import load_image
+    from components.datasets.schema import sample_id
+    from components.teachers.protocol import View
+
+    if not candidates:
+        raise UserError("no candidates given", where="--among", mend='for example --among "surfing, sailing"')
+    pixels = load_image(image)
+    scores = teachers.get(name).score([View(sample_id(image.read_bytes()), lambda: pixels)], candidates)[0]
+    return sorted(zip(candidates, map(float, scores), strict=True), key=lambda pair: -pair[1])
+
+
+def train_teacher(out: Path, report: Callable[[str], None]) -> dict[str, float]:
+    from components.teachers.pretraining import pretrain
+
+    return pretrain(out, report=report)
+
+
+def list_models(recipe: str) -> str:
+    from components.registry import models
+
+    lines = [f"{v.number:>4}  {v.tags.get('status', ''):<16} {', '.join(v.aliases):<22} {v.sha256[:12]}"
+             for v in models.versions(models.model_name(recipe))]
+    if not lines:
+        return "no model yet: foveate run"
+    return "\n".join([f"{'':>4}  {'status':<16} {'aliases':<22} bundle", *lines])
+
+
+def show_model(recipe: str, which: str) -> dict[str, Any]:
+    from components.registry import models
+
+    version = models.get(models.model_name(recipe), which)
+    return {"model": version.name, "version": version.number, "aliases": list(version.aliases),
+            "tags": {k: v for k, v in version.tags.items() if k != "decision"}, "run": version.run,
+            "decision": json.loads(version.tags.get("decision", "null")), "description": version.description}
+
+
+def rollback_model(recipe: str, reason: str) -> str:
+    from components.registry import models, promotion
+
+    version = promotion.rollback(models.model_name(recipe), reason=reason)
+    return f"version {version.number} of {version.name} is champion again"

@@ -1,0 +1,40 @@
+"""Targets to a student, trained by DeepSpeed under torchrun; and its twin that never meets the teacher."""
+
+from pathlib import Path
+from typing import Any
+
+from components import recipes
+from components.base.config import as_dict
+from components.datasets.store import Dataset
+from components.pipeline.plan import Plan
+from components.pipeline.steps import recipe_code, stage_of, step
+from components.training import launch
+
+BASELINE, STUDENT = "labels-only", "distilled"
+
+
+def distil(plan: Plan, run: str, dataset: str, splits: str, targets: str, variant: str) -> str:
+    """The folder of student.safetensors and config.json of a variant, trained under the same budget as the other."""
+    recipe, config = recipes.get(plan.recipe), plan.config()
+    if variant == BASELINE:
+        config = recipe.baseline(config)
+    stage = stage_of(plan, dataset, splits, targets=targets if variant == STUDENT else None, config=config)
+    with step(run, f"student {variant}") as here:
+        def tell(event: dict[str, Any]) -> None:
+            if event.get("event") == "step":
+                here.line.advance(event["step"] + 1, event["steps"], f"loss {event['loss']:.3f}")
+
+        def work(part: Path) -> None:
+            launch.train(recipe.training_task(stage), part, ranks=config.distil.ranks, zero=config.distil.zero,
+                         progress=tell)
+
+        settings = {name: group for name, group in as_dict(config).items() if name in ("student", "distil")}
+        inputs = {"dataset": Dataset(Path(dataset)).version, "splits": Path(splits).name, "seed": plan.seed,
+                  "targets": stage.targets.name if stage.targets else None, "settings": settings}
+        path = here.produce(inputs, work, recipe_code(plan), "components.training", "components.encoders")
+        steps = launch.history(path)
+        for event in steps[:: max(1, len(steps) // 100)]:
+            here.run.log_metrics({"loss": event["loss"], "learning_rate": event["lr"], **event.get("terms", {})},
+                                 step=event["step"])
+        here.says(f"{len(steps):,} steps, loss {steps[-1]['loss']:.3f}")
+    return str(path)

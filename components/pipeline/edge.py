@@ -1,0 +1,73 @@
+"""The distilled student to a bundle for the edge, with its measured facts."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from components import recipes
+from components.base.artifacts import write_json
+from components.datasets.images import load_image
+from components.datasets.splits import Splits
+from components.datasets.store import Dataset
+from components.pipeline.plan import Plan
+from components.pipeline.steps import recipe_code, stage_of, step
+
+PROBED = 256  # test images on which int8 is compared with fp32
+BATCH = 32
+
+
+def export(plan: Plan, run: str, dataset: str, splits: str, student: str) -> str:
+    """A folder with `bundle/` and facts.json {"edge": what promotion looks at, "shown": the same in words, ...}."""
+    recipe = recipes.get(plan.recipe)
+    with step(run, "edge export") as here:
+        def work(part: Path) -> None:
+            from components.export.edge import export as write  # torch's exporter takes seconds to import
+
+            data = Dataset(Path(dataset))
+            stage = stage_of(plan, dataset, splits)
+            provenance = {"dataset": f"{data.name} {data.version}", "splits": Splits.load(stage.splits).sha256,
+                          "student": Path(student).name, "teacher": plan.teacher, "seed": plan.seed}
+            facts = write(recipe.export(Path(student), stage), part / "bundle", provenance,
+                          evaluate=accuracy_on(data, stage.splits), progress=here.line)
+            edge = {name: facts[name] for name in ("parity", "int8_loss", "latency_ms", "size_mb")}
+            write_json(part / "facts.json", {"edge": edge, "shown": shown(edge), "details": facts["details"]})
+
+        inputs = {"student": Path(student).name, "splits": Path(splits).name}
+        path = here.produce(inputs, work, recipe_code(plan), "components.export", "components.serving")
+        facts = read_facts(path)
+        here.run.log_metrics(facts["edge"])
+        here.run.log_figure(path / "facts.json", "edge")
+        here.run.log_figure(path / "bundle" / "MODEL_CARD.md", "edge")
+        here.says(", ".join(f"{k} {v}" for k, v in facts["shown"].items()))
+    return str(path)
+
+
+def read_facts(folder: str | Path) -> dict[str, Any]:
+    """The facts beside a bundle."""
+    import json
+
+    return json.loads((Path(folder) / "facts.json").read_text("utf-8"))
+
+
+def shown(edge: Mapping[str, float]) -> dict[str, str]:
+    """The facts as a person reads them."""
+    return {"latency": f"{edge['latency_ms']:.1f} ms", "size": f"{edge['size_mb']:.1f} MB",
+            "int8 loss": f"{100 * edge['int8_loss']:.1f} points", "parity": f"{edge['parity']:.1e}"}
+
+
+def accuracy_on(data: Dataset, splits: Path) -> Callable[[Path, str], float]:
+    """(bundle, precision) to the share of some held-out images whose label is right, run as on the device."""
+    test = Splits.load(splits).test
+    ids = test[:: max(1, len(test) // PROBED)][:PROBED]
+
+    def accuracy(bundle: Path, precision: str) -> float:
+        from components.serving.predictor import Predictor
+
+        predictor, right = Predictor(bundle, precision), 0
+        for start in range(0, len(ids), BATCH):
+            samples = list(data.samples(ids[start:start + BATCH]))
+            found = predictor.predict([load_image(s.image, s.name) for s in samples], top=1)
+            right += sum(p["verbs"][0] == s.label for p, s in zip(found, samples, strict=True))
+        return right / len(ids)
+
+    return accuracy

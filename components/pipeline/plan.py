@@ -1,0 +1,68 @@
+"""A run as a value: what to run on, by which recipe and teacher, with every setting; plain JSON that flows carry."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components import recipes
+from components.base.artifacts import file_digest
+from components.base.config import as_dict, from_dict, override
+from components.base.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One run. `data` is a folder of images (None: the embedded `scenes`); `settings` is complete and plain."""
+
+    recipe: str
+    teacher: str
+    seed: int
+    fast: bool
+    data: str | None
+    annotations: str | None
+    space: str | None
+    settings: dict[str, Any]
+
+    def config(self) -> Any:
+        """The recipe's settings, as the recipe's own type."""
+        return from_dict(type(recipes.get(self.recipe).config()), self.settings)
+
+    def groups(self, *names: str) -> dict[str, Any]:
+        """The named groups of settings: the part of the configuration that a stage depends on."""
+        return {name: self.settings[name] for name in names if name in self.settings}
+
+
+def make(*, recipe: str = "mipd", teacher: str = "embedded", seed: int = 0, fast: bool = False, data: str | None = None,
+         annotations: str | None = None, space: str | None = None, changes: tuple[str, ...] = ()) -> Plan:
+    """A complete plan; `changes` are `a.b=c` overrides of the recipe's settings.
+
+    Raises UserError for an unknown recipe or setting, and for files that are missing or given without `data`.
+    """
+    config = recipes.get(recipe).config(fast=fast)
+    config = override(config, f"draw.seed={seed}")
+    for change in changes:
+        config = override(config, change)
+    for option, path in (("--annotations", annotations), ("--space", space)):
+        if path and not data:
+            raise UserError("needs the folder of the images", where=option, mend="add --data FOLDER")
+        if path and not Path(path).is_file():
+            raise UserError("no such file", where=f"{option} {path}")
+    if data and not Path(data).is_dir():
+        raise UserError("no such folder", where=f"--data {data}", mend="give a folder of JPEG, PNG or WebP images")
+    absolute = [str(Path(p).absolute()) if p else None for p in (data, annotations, space)]
+    return Plan(recipe, teacher, seed, fast, *absolute, as_dict(config))
+
+
+def plain(plan: Plan) -> dict[str, Any]:
+    return dataclasses.asdict(plan)
+
+
+def source(plan: Plan) -> dict[str, Any]:
+    """What names the images of a run: the draw, or the content of the user's files."""
+    if not plan.data:
+        return {"draw": plan.settings["draw"]}
+    files = sorted(f for f in Path(plan.data).rglob("*") if f.is_file())
+    return {"images": [[str(f.relative_to(plan.data)), file_digest(f)] for f in files],
+            "annotations": file_digest(Path(plan.annotations)) if plan.annotations else None,
+            "space": file_digest(Path(plan.space)) if plan.space else None}

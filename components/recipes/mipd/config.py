@@ -1,0 +1,107 @@
+"""Every setting of the MIPD recipe, in one place."""
+
+from dataclasses import dataclass, field
+
+from components.datasets.draw import DrawSpec
+from components.recipes.mipd.model import Architecture
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Rationales: `version` of the prompts (part of every cache key)."""
+
+    version: str = "1"
+    gaze: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Align:
+    """Teacher alignment: prompts and NMPA are trained for `steps`; `composites` CutMix pictures an image."""
+
+    steps: int = 300
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    composites: int = 6
+    margin: float = 0.2
+    scene_prompt: bool = True
+    instance_prompt: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Weights of the loss terms."""
+
+    verb: float = 1.0
+    noun: float = 1.0
+    noun_in_box: float = 0.5
+    box_l1: float = 10.0
+    box_giou: float = 2.0
+    token_l1: float = 5.0
+    token_giou: float = 1.0
+    attention: float = 1.0
+    exists: float = 1.0
+    scene: float = 2.0
+    phrases: float = 0.5
+    verbs: float = 1.0
+    negatives: float = 0.1
+    instances: float = 0.5
+    dense_nouns: float = 3.0
+    dense: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Distil:
+    """Student training. `teacher` off: labels only, the honest baseline; `label_text`: the labels' own nouns as text on
+    the scene vector, the stronger baseline; `shuffle`: each image gets another image's teacher signals, the control.
+    `names_known`: whether the teacher's verb distribution that is distilled ranges over unseen verbs' names too.
+    """
+
+    teacher: bool = True
+    label_text: bool = False
+    shuffle: bool = False
+    names_known: bool = True
+    epochs: int = 6
+    batch_size: int = 32
+    learning_rate: float = 8e-4
+    weight_decay: float = 0.05
+    verb_dropout: float = 0.5
+    smoothing: float = 0.1
+    ranks: int = 1
+    zero: int = 0
+    checkpoint_every: int = 100
+    terms: Terms = field(default_factory=Terms)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluate:
+    """Scoring: IoU and averaging conventions of the field (see `components.evaluation.situation`)."""
+
+    convention: str = "coformer"
+    bootstrap: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Promotion: bars that hold with or without a champion, margins for protected slices, budgets of the edge."""
+
+    harmonic: float = 0.4
+    unseen_margin: float = 0.03
+    rare_margin: float = 0.05
+    parity: float = 1e-3
+    int8_loss: float = 0.03
+    latency_ms: float = 60.0
+    size_mb: float = 80.0
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A run of MIPD, whole."""
+
+    recipe: str = "mipd"
+    draw: DrawSpec = field(default_factory=DrawSpec)
+    ask: Ask = field(default_factory=Ask)
+    align: Align = field(default_factory=Align)
+    student: Architecture = field(default_factory=Architecture)
+    distil: Distil = field(default_factory=Distil)
+    evaluate: Evaluate = field(default_factory=Evaluate)
+    bars: Bars = field(default_factory=Bars)

@@ -1,0 +1,121 @@
+"""The trained student at work on a dataset: loads it, calibrates it on the tuning split, predicts a split.
+
+Grid features come from the cache; everything after them is what ships.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from components.base.config import from_dict
+from components.base.errors import UserError
+from components.datasets.splits import Splits
+from components.datasets.store import Dataset
+from components.encoders.cache import FeatureCache, dataset_features
+from components.evaluation import calibration
+from components.recipes.mipd.config import Config
+from components.recipes.mipd.data import Lexicon, noun_name
+from components.recipes.mipd.decode import decode
+from components.recipes.mipd.model import Student
+from components.recipes.protocol import Stage
+
+BATCH = 64
+
+
+def load_student(folder: Path) -> tuple[Student, Config]:
+    """The student of a training folder (student.safetensors, config.json)."""
+    try:
+        settings = from_dict(Config, json.loads((folder / "config.json").read_text())["config"])
+        student = Student(settings.student)
+        student.load_state_dict(load_file(folder / "student.safetensors"))
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise UserError(f"not a trained student ({error})", where=str(folder), mend="train it again: foveate distil") from error
+    return student.eval().requires_grad_(False), settings
+
+
+class Runner:
+    """A student over one dataset's cached features, in the two calls that `decode` wants."""
+
+    def __init__(self, folder: Path, stage: Stage):
+        self.student, self.config = load_student(folder)
+        self.dataset, self.splits = Dataset(stage.dataset), Splits.load(stage.splits)
+        self.features = FeatureCache(dataset_features(stage.dataset))
+        self.lexicon = Lexicon.of(self.dataset.space)
+
+    @torch.inference_mode()
+    def encode(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
+        out = self.student.encoder(torch.from_numpy(self.features.rows(ids)).float())
+        return {k: v.numpy() for k, v in zip(("scene", "memory", "whole"), out, strict=True)}
+
+    @torch.inference_mode()
+    def fill(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        tensors = {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in inputs.items()}
+        out = self.student.decoder(**tensors)
+        return {k: out[k].numpy() for k in ("noun", "box", "exists")}
+
+    def scenes(self, ids: Sequence[str]) -> np.ndarray:
+        """Scene vectors float32 [len(ids), E]."""
+        return np.concatenate([self.encode(ids[i:i + BATCH])["scene"] for i in range(0, len(ids), BATCH)])
+
+    def vocabulary(self) -> dict[str, Any]:
+        """What ships as vocabulary.json; its orders are those of the text tables."""
+        group = {v: g for g, verbs in self.splits.verbs.items() for v in verbs}
+        space = self.dataset.space
+        return {"verbs": {v: {"order": list(space["verbs"][v]["order"]), "abstract": space["verbs"][v]["abstract"],
+                              "group": group.get(v, "unseen")} for v in self.lexicon.verbs},
+                "roles": list(self.lexicon.roles),
+                "nouns": {n: {"name": noun_name(space, n), "gloss": space["nouns"][n]["gloss"] if n else []}
+                          for n in self.lexicon.nouns}}
+
+    def tables(self) -> dict[str, np.ndarray]:
+        """The text tables that ship: float32 [V, E], [roles, E], [nouns, E]."""
+        return {"verbs": self.lexicon.verb_vectors.numpy(), "roles": self.lexicon.role_vectors.numpy(),
+                "nouns": self.lexicon.noun_vectors.numpy()}
+
+    def mask(self, *groups: str) -> np.ndarray:
+        """Which verbs of the lexicon belong to any of the groups.  # [V] bool"""
+        names = {v for g in groups for v in self.splits.verbs[g]}
+        return np.array([v in names for v in self.lexicon.verbs])
+
+    def decoding(self) -> dict[str, Any]:
+        """Constants of decoding, chosen on the tuning split only: held-out images of seen verbs against images of
+        pseudo-unseen verbs. Without such verbs (unlabelled or tiny data) nothing is calibrated.
+        """
+        scale = float(self.student.log_scale_verb.exp())
+        seen, pseudo = self.mask("common", "rare"), self.mask("pseudo_unseen")
+        candidates = [v for v, p in zip(self.lexicon.verbs, pseudo, strict=True) if not p]
+        constants = {"scale_verb": scale, "scale_noun": float(self.student.log_scale_noun.exp()), "penalty": 0.0,
+                     "temperature": 1.0, "abstain_below": 0.2, "candidates": candidates}
+        labels = np.array([self.lexicon.verbs.index(self.dataset.labels[i]) for i in self.splits.dev
+                           if self.dataset.labels[i]], int)
+        if not len(labels) or not seen[labels].any() or not pseudo[labels].any():
+            return constants
+        logits = scale * self.scenes(list(self.splits.dev)) @ self.tables()["verbs"].T
+        penalty, _ = calibration.choose_penalty(logits, labels, seen, pseudo)
+        shifted = np.where(seen | pseudo, logits - penalty * seen, -np.inf)
+        return constants | {"penalty": float(penalty), "temperature": float(calibration.fit_temperature(shifted, labels))}
+
+
+def predict(folder: Path, stage: Stage, split: str) -> Iterator[dict[str, Any]]:
+    """See `components.recipes.protocol.Recipe.predict`. Labelled images also get the true verb's frame, and the best
+    five among unseen names only (the classical zero-shot setting) under "among_unseen"."""
+    runner = Runner(folder, stage)
+    ids = list(getattr(runner.splits, split))
+    vocabulary, tables, constants = runner.vocabulary(), runner.tables(), runner.decoding()
+    sizes = {s.id: (s.width, s.height) for s in runner.dataset.samples(ids, images=False)}
+    unseen = np.flatnonzero(runner.mask("unseen"))
+    for start in range(0, len(ids), BATCH):
+        batch = ids[start:start + BATCH]
+        labels = [runner.dataset.labels[i] for i in batch]
+        encoded = runner.encode(batch)
+        among = np.argsort(-encoded["scene"] @ tables["verbs"][unseen].T, 1, kind="stable")[:, :5]
+        made = decode(lambda _, done=encoded: done, runner.fill, tables, vocabulary, constants, batch,
+                      [sizes[i] for i in batch], also=[[label] if label else [] for label in labels])
+        for i, prediction, best in zip(batch, made, among, strict=True):
+            yield {"image": runner.dataset.names[i], "id": i, **prediction,
+                   "among_unseen": [runner.lexicon.verbs[unseen[k]] for k in best]}

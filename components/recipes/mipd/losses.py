@@ -1,0 +1,114 @@
+"""The student's loss terms: what labels teach (verb, nouns, boxes) and what the teacher teaches (content, as text).
+
+Every distilled target is a constant (no gradient reaches the teacher's side), and directions are distilled by cosine,
+never by norms: the released L1 on an unbounded vector fights the verb loss.
+
+Shapes: B images, T tokens, R roles, E text space, V verbs, W nouns.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from components.encoders import geometry
+from components.recipes.mipd.config import Terms
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Text vectors that scores are taken against. `seen` indexes verbs with training images; `distilled` the verbs over
+    which the teacher's distribution is taught; `banks` the phrases of rationales; `scales` the teacher's logit scales."""
+
+    verbs: Tensor  # [V, E]
+    nouns: Tensor  # [W, E]
+    seen: Tensor  # [seen]
+    distilled: Tensor
+    banks: dict[str, Tensor]
+    scales: dict[str, float]
+
+
+def supervised(out: dict[str, Tensor], batch: dict[str, Tensor], tables: Tables, smoothing: float) -> dict[str, Tensor]:
+    """Losses against annotations."""
+    present, grounded, box = batch["present"], batch["grounded"], batch["box"]
+    nouns = out["scale_noun"] * out["noun"] @ tables.nouns.T  # [B, R, W]
+    seen = out["scale_verb"] * out["scene"] @ tables.verbs[tables.seen].T
+    exists = F.binary_cross_entropy_with_logits(out["exists"][present], grounded[present].float())
+    terms = {"verb": F.cross_entropy(seen, batch["verb_seen"], label_smoothing=smoothing), "exists": exists,
+             "noun": F.cross_entropy(nouns[present], batch["noun"][present], label_smoothing=smoothing / 2)}
+    if grounded.any():
+        true, inside = box[grounded], geometry.share(box[grounded])  # [K, 4], [K, T]
+        _, overlap = geometry.iou(out["box"][grounded], true)
+        terms["box_l1"] = (out["box"][grounded] - true).abs().mean()
+        terms["box_giou"] = (1 - overlap).mean()
+        terms["attention"] = -(inside * out["attention"][grounded].log_softmax(-1)).sum(-1).mean()
+        tokens = geometry.from_corners(out["token_box"][grounded])  # [K, T, 4]
+        each = true[:, None].expand_as(tokens)
+        terms["token_l1"] = (inside * (tokens - each).abs().mean(-1)).sum(-1).mean()
+        terms["token_giou"] = (inside * (1 - geometry.iou(tokens, each)[1])).sum(-1).mean()
+        logits = out["scale_noun"] * out["in_box"][grounded] @ tables.nouns.T
+        terms["noun_in_box"] = F.cross_entropy(logits, batch["noun"][grounded], label_smoothing=smoothing / 2)
+    return terms
+
+
+def label_text(out: dict[str, Tensor], batch: dict[str, Tensor], tables: Tables) -> dict[str, Tensor]:
+    """The stronger baseline without a teacher: the labels' own nouns as text on the scene vector."""
+    share = torch.zeros(len(out["scene"]), len(tables.nouns)).scatter_(1, batch["noun"].clamp(min=0), 1.0)
+    share[:, 0] = 0  # "nothing" is no content
+    share = share / share.sum(1, keepdim=True).clamp(min=1)
+    logits = out["scale_verb"] * out["scene"] @ tables.nouns.T
+    return {"phrases": 3 * F.kl_div(F.log_softmax(logits, 1), share, reduction="batchmean")}
+
+
+def taught(out: dict[str, Tensor], batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Outputs and batch without the samples of which the teacher said nothing usable."""
+    kept = batch["taught"]
+    if kept.all():
+        return out, batch
+    return tuple({k: v[kept] if v.dim() and len(v) == len(kept) else v for k, v in part.items()} for part in (out, batch))
+
+
+def distilled(out: dict[str, Tensor], batch: dict[str, Tensor], tables: Tables) -> dict[str, Tensor]:
+    """Losses against the aligned teacher (constants): scenes, composites, instances, every token."""
+    terms: dict[str, Tensor] = {}
+    batch = batch | {k: batch[k].detach() for k in ("scene", "composite_scene", "instance", "dense")}
+    for student, target in ((out["scene"], batch["scene"]), (out["composite"], batch["composite_scene"])):
+        for name, value in _scene(student, target, out["scale_verb"], tables).items():
+            terms[name] = terms.get(name, 0) + value
+    grounded = batch["grounded"]
+    if grounded.any():
+        sure = tables.scales["region"] * batch["instance"][grounded] @ tables.nouns.T
+        for student in (out["noun"][grounded], out["in_box"][grounded]):
+            terms["instances"] = terms.get("instances", 0) + _divergence(out["scale_noun"] * student @ tables.nouns.T, sure)
+    dense, target = out["dense"], batch["dense"]  # [B, T, E]
+    wanted = F.softmax(tables.scales["region"] * target @ tables.nouns.T, -1)
+    weight = wanted.amax(-1)  # where the teacher itself is unsure what it sees, it teaches less
+    each = F.kl_div(F.log_softmax(out["scale_noun"] * dense @ tables.nouns.T, -1), wanted, reduction="none").sum(-1)
+    terms["dense_nouns"] = (each * weight).sum() / weight.sum()
+    terms["dense"] = (1 - (dense * target).sum(-1)).mean()
+    return terms
+
+
+def _scene(student: Tensor, target: Tensor, scale: Tensor, tables: Tables) -> dict[str, Tensor]:
+    """The teacher's scene as a direction, as phrases, as verbs, and what it is not.  # [B, E], [B, E]"""
+    terms = {"scene": (1 - (student * target).sum(1)).mean(), "phrases": 0.0, "negatives": 0.0}
+    for kind, bank in tables.banks.items():
+        logits, wanted = student @ bank.T, target @ bank.T
+        terms["phrases"] = terms["phrases"] + _divergence(scale * logits, tables.scales[kind] * wanted)
+        best = wanted.topk(2, 1).indices  # the runner-up is the negative that resembles the scene most
+        nearest = logits.gather(1, best)
+        terms["negatives"] = terms["negatives"] + F.relu(0.2 - nearest[:, 0] + nearest[:, 1]).mean()
+    verbs = tables.verbs[tables.distilled]
+    sure = sum(tables.scales[k] for k in tables.banks) / len(tables.banks)
+    terms["verbs"] = _divergence(scale * student @ verbs.T, sure * target @ verbs.T)
+    return terms
+
+
+def _divergence(logits: Tensor, target_logits: Tensor) -> Tensor:
+    return F.kl_div(F.log_softmax(logits, -1), F.softmax(target_logits, -1), reduction="batchmean")
+
+
+def weighted(terms: dict[str, Tensor], weights: Terms) -> dict[str, Tensor]:
+    """Terms times their weights, by name."""
+    return {name: getattr(weights, name) * value for name, value in terms.items()}

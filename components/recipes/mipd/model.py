@@ -1,0 +1,144 @@
+"""The student: a small network over frozen grid features whose every output is compared with text.
+
+Shapes: B images, T tokens, C encoder channels, D width, M = 2D memory, R roles, E text space.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from components.encoders import geometry
+from components.encoders.image import CHANNELS, GridEncoder
+from components.encoders.text import WIDTH
+from components.teachers.network import Trunk, readout
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """Sizes of the student: `width` D of tokens, `layers` of the trunk, `heads` of every attention."""
+
+    width: int = 192
+    layers: int = 1
+    heads: int = 6
+    box_width: int = 64
+    dropout: float = 0.1
+
+
+class SceneEncoder(nn.Module):
+    """Grid features to a scene vector in the text space, and a memory for the role decoder.
+
+    The memory holds each token twice: in context, and as the frozen encoder saw it (small things drown in context).
+    """
+
+    def __init__(self, size: Architecture):
+        super().__init__()
+        self.drop = nn.Dropout(size.dropout)
+        self.trunk = Trunk(size.width, size.layers, size.heads)
+        self.local = nn.Linear(CHANNELS, size.width)
+        self.scene = readout(size.width, WIDTH)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # [B,T,C] -> [B,E] unit, [B,T,M], [B,D]
+        features = self.drop(features)
+        tokens, whole = self.trunk(features)
+        memory = torch.cat([tokens, tokens + self.local(self.trunk.norm_in(features))], -1)
+        return F.normalize(self.scene(whole), dim=-1), memory, whole
+
+
+class RoleDecoder(nn.Module):
+    """Roles of a verb, both given as text, to a noun vector, a box and whether there is one.
+
+    Each role attends once; its noun is read from the attended values alone, so that a noun can only come from what is
+    seen and never from the verb (else a verb that nearly fixes its nouns teaches the decoder not to look). The box is
+    the attention's average of what every token says of its distances to the four sides (FCOS, Tian 2019, eq. 4).
+    """
+
+    def __init__(self, size: Architecture):
+        super().__init__()
+        d = size.width
+        self.verb, self.role = nn.Linear(WIDTH, d), nn.Linear(WIDTH, d)
+        self.decoder = nn.TransformerDecoderLayer(d, size.heads, 2 * d, 0.0, "gelu", batch_first=True, norm_first=True)
+        self.norm = nn.LayerNorm(d)
+        self.query, self.key, self.value = nn.Linear(d, d), nn.Linear(d, d), nn.Linear(d, d)
+        self.whole, self.blend = nn.Linear(d, d), nn.Linear(d, 1)
+        self.noun = nn.Sequential(nn.LayerNorm(d), *readout(d, WIDTH))
+        self.exists = nn.Linear(d, 1)
+        self.side_token, self.side_role = nn.Linear(d, size.box_width), nn.Linear(d, size.box_width)
+        self.sides = nn.Linear(size.box_width, 4)
+        nn.init.constant_(self.sides.bias, -1.5)  # softplus(-1.5) = 0.2: a box of 40 % of the image to begin with
+
+    def forward(self, memory: Tensor, verb: Tensor, roles: Tensor, present: Tensor, whole: Tensor) -> dict[str, Tensor]:
+        """memory [B,T,M], verb [B,E] (zeros: not told), roles [B,R,E], present [B,R] bool, whole [B,D]."""
+        tokens, local = memory.chunk(2, -1)
+        role = self.role(roles)  # [B, R, D]
+        asked = self.verb(verb)[:, None] + role
+        # a padded role may look at itself only: an all-masked row would be NaN
+        states = self.norm(self.decoder(asked, tokens, tgt_mask=self._mask(present)))
+        attention = self.query(states) @ self.key(local).transpose(1, 2) / states.shape[-1] ** 0.5  # [B, R, T]
+        weights = attention.softmax(-1)
+        values = self.value(local)  # [B, T, D]
+        blend = torch.sigmoid(self.blend(role))  # some roles (a place) are everywhere: read them from the whole image
+        seen = blend * (weights @ values) + (1 - blend) * self.whole(whole)[:, None]
+        hidden = F.gelu(self.side_token(local)[:, None] + self.side_role(role)[:, :, None])  # [B, R, T, box_width]
+        sides = F.softplus(self.sides(hidden))  # [B, R, T, 4]
+        low_high = torch.cat([geometry.centres() - sides[..., :2], geometry.centres() + sides[..., 2:]], -1)
+        box = geometry.from_corners((weights[..., None] * low_high).sum(2))
+        return {"noun": self.read(seen), "box": box, "exists": self.exists(states + seen)[..., 0],
+                "attention": attention, "token_box": low_high, "values": values}
+
+    def read(self, values: Tensor) -> Tensor:
+        """The noun, as a text vector, of attended values.  # [..., D] -> [..., E] unit"""
+        return F.normalize(self.noun(values), dim=-1)
+
+    def _mask(self, present: Tensor) -> Tensor:  # [B, R] -> [B * heads, R, R] bool, True = hidden
+        hidden = ~present[:, None, :] & ~torch.eye(present.shape[1], dtype=torch.bool, device=present.device)
+        return hidden.repeat_interleave(self.decoder.self_attn.num_heads, 0)
+
+
+class Student(nn.Module):
+    """Scene encoder and role decoder with the logit scales of verbs and nouns."""
+
+    def __init__(self, size: Architecture):
+        super().__init__()
+        self.encoder, self.decoder = SceneEncoder(size), RoleDecoder(size)
+        self.log_scale_verb = nn.Parameter(torch.tensor(2.5))
+        self.log_scale_noun = nn.Parameter(torch.tensor(2.5))
+
+    def forward(self, features: Tensor, verb: Tensor, roles: Tensor, present: Tensor, boxes: Tensor,
+                composites: Tensor | None = None) -> dict[str, Tensor]:
+        """features [B,T,C], verb [B,E], roles [B,R,E], present [B,R], true boxes [B,R,4] (training only).
+
+        Beside the decoder's outputs: "in_box" [B,R,E] what the true boxes hold; with `composites` [B,T,C] also their
+        "composite" scene vectors [B,E] and "dense" [B,T,E], what every token holds.
+        """
+        scene, memory, whole = self.encoder(features)
+        out = {"scene": scene, **self.decoder(memory, verb, roles, present, whole)}
+        out["in_box"] = self.decoder.read(geometry.share(boxes) @ out["values"])
+        if composites is not None:
+            out["composite"], out["dense"] = self.encoder(composites)[0], self.decoder.read(out["values"])
+        return out | {"scale_verb": self.log_scale_verb.exp(), "scale_noun": self.log_scale_noun.exp()}
+
+
+class EncoderGraph(nn.Module):
+    """What ships as `encoder`: pixels [B,3,S,S] to scene [B,E], memory [B,T,M] and whole [B,D]."""
+
+    def __init__(self, grid: GridEncoder, student: Student):
+        super().__init__()
+        self.grid, self.scene = grid, student.encoder
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return self.scene(self.grid(pixels))
+
+
+class DecoderGraph(nn.Module):
+    """What ships as `decoder`: memory, verb, roles, present, whole to noun [B,R,E], box [B,R,4], exists [B,R]."""
+
+    def __init__(self, student: Student):
+        super().__init__()
+        self.decoder = student.decoder
+
+    def forward(self, memory: Tensor, verb: Tensor, roles: Tensor, present: Tensor,
+                whole: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        out = self.decoder(memory, verb, roles, present, whole)
+        return out["noun"], out["box"], out["exists"]

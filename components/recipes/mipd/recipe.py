@@ -1,0 +1,86 @@
+"""MIPD as the pipeline sees it: the five steps of `components.recipes.protocol.Recipe`."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from components.base.config import as_dict
+from components.datasets.draw import DrawSpec
+from components.datasets.schema import Sample
+from components.recipes.mipd import rationales
+from components.recipes.mipd.config import Align, Config, Distil
+from components.recipes.protocol import ExportSpec, Gates, Record, Rejection, Report, Stage
+from components.teachers.protocol import Answer, Question, Teacher
+
+
+class Mipd:
+    """Open-vocabulary situations; heavy imports wait until a step needs them."""
+
+    name = "mipd"
+
+    def config(self, *, fast: bool = False) -> Config:
+        if not fast:
+            return Config()
+        return Config(draw=DrawSpec(total_train=420, dev_per_verb=2, test_per_verb=3, pseudo_per_verb=5, unseen_per_verb=5),
+                      align=Align(steps=60, composites=2), distil=Distil(epochs=3),
+                      evaluate=dataclasses.replace(Config().evaluate, bootstrap=200),
+                      bars=dataclasses.replace(Config().bars, harmonic=0.05))
+
+    def questions(self, sample: Sample, config: Config) -> list[Question]:
+        return rationales.questions(sample, config.ask.version, config.ask.gaze)
+
+    def accept(self, sample: Sample, answers: Sequence[Answer], config: Config) -> Record | Rejection:
+        return rationales.accept(sample, answers)
+
+    def quality_rows(self, record: Record, label: str) -> list[dict[str, Any]]:
+        return rationales.rows(record, label)
+
+    def align(self, stage: Stage, teacher: Teacher, out: Path) -> dict[str, float]:
+        from components.recipes.mipd.targets import align
+
+        return align(stage, teacher, out)
+
+    def training_task(self, stage: Stage) -> dict[str, Any]:
+        from components.encoders.cache import dataset_features
+
+        settings = stage.config.distil
+        return {"task": "components.recipes.mipd.task:build",
+                "arguments": {"dataset": str(stage.dataset), "splits": str(stage.splits),
+                              "features": str(dataset_features(stage.dataset)),
+                              "targets": str(stage.targets) if stage.targets and settings.teacher else None,
+                              "config": as_dict(stage.config), "seed": stage.seed},
+                "optimizer": {"lr": settings.learning_rate, "weight_decay": settings.weight_decay, "warmup": 0.1,
+                              "schedule": "onecycle", "clip": 1.0},
+                "batch_size": settings.batch_size, "checkpoint_every": settings.checkpoint_every, "seed": stage.seed}
+
+    def baseline(self, config: Config) -> Config:
+        """The same student, data and budget without a teacher."""
+        return dataclasses.replace(config, distil=dataclasses.replace(config.distil, teacher=False))
+
+    def predict(self, student: Path, stage: Stage, split: str) -> Iterator[dict[str, Any]]:
+        from components.recipes.mipd.inference import predict
+
+        return predict(student, stage, split)
+
+    def score(self, predictions: Sequence[dict[str, Any]], stage: Stage, split: str) -> Report:
+        from components.recipes.mipd.scoring import score
+
+        return score(predictions, stage, split)
+
+    def reference(self, teacher: Teacher, stage: Stage, split: str) -> dict[str, float]:
+        from components.recipes.mipd.reference import reference
+
+        return reference(teacher, stage, split)
+
+    def export(self, student: Path, stage: Stage) -> ExportSpec:
+        from components.recipes.mipd.shipping import export
+
+        return export(student, stage)
+
+    def gates(self, config: Config) -> Gates:
+        bars = config.bars
+        return Gates(headline="harmonic", minimum={"harmonic": bars.harmonic},
+                     protected={"unseen.top1_verb": bars.unseen_margin, "rare.top1_verb": bars.rare_margin},
+                     budgets={"parity": bars.parity, "int8_loss": bars.int8_loss, "latency_ms": bars.latency_ms,
+                              "size_mb": bars.size_mb})

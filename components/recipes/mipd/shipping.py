@@ -1,0 +1,52 @@
+"""What of MIPD ships to the edge: two graphs, text tables, the vocabulary, decoding constants."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from components.datasets.images import fit, load_image
+from components.encoders import image
+from components.recipes.mipd.inference import Runner
+from components.recipes.mipd.model import DecoderGraph, EncoderGraph
+from components.recipes.protocol import ExportSpec, Graph, Stage
+
+CALIBRATION_IMAGES = 64
+
+
+def export(folder: Path, stage: Stage) -> ExportSpec:
+    """See `components.recipes.protocol.Recipe.export`. Calibration images come from the training split."""
+    runner = Runner(folder, stage)
+    vocabulary, tables = runner.vocabulary(), runner.tables()
+    width, memory = runner.config.student.width, 2 * runner.config.student.width
+    roles = max(len(v["order"]) for v in vocabulary["verbs"].values())
+    chosen = list(runner.splits.train)[:CALIBRATION_IMAGES]
+
+    def pictures() -> Iterator[dict[str, np.ndarray]]:
+        for sample in runner.dataset.samples(chosen):
+            yield {"image": image.pixels(fit(load_image(sample.image, sample.name), image.SIZE)[None]).contiguous().numpy()}
+
+    def filled() -> Iterator[dict[str, np.ndarray]]:
+        at = {name: i for i, name in enumerate(vocabulary["roles"])}
+        for name in chosen:
+            verb = runner.dataset.labels[name]
+            order = vocabulary["verbs"][verb]["order"] if verb else vocabulary["roles"][:roles]
+            row = list(vocabulary["verbs"]).index(verb) if verb else 0
+            encoded = runner.encode([name])
+            yield {"memory": encoded["memory"], "verb": tables["verbs"][[row]],
+                   "roles": tables["roles"][[at[r] for r in order]][None], "present": np.ones((1, len(order)), bool),
+                   "whole": encoded["whole"]}
+
+    batch = {0: "batch"}
+    encoder = Graph("encoder", EncoderGraph(image.grid_encoder(), runner.student).eval(),
+                    (torch.randn(2, 3, image.SIZE, image.SIZE),), ("image",), ("scene", "memory", "whole"),
+                    {"image": batch}, "static", pictures)
+    decoder = Graph("decoder", DecoderGraph(runner.student).eval(),
+                    (torch.randn(2, image.TOKENS, memory), torch.randn(2, 384), torch.randn(2, 3, 384),
+                     torch.ones(2, 3, dtype=torch.bool), torch.randn(2, width)),
+                    ("memory", "verb", "roles", "present", "whole"), ("noun", "box", "exists"),
+                    {"memory": batch, "verb": batch, "roles": {0: "batch", 1: "roles"}, "present": {0: "batch", 1: "roles"},
+                     "whole": batch}, "dynamic", filled)
+    return ExportSpec("mipd", (encoder, decoder), tables, vocabulary, runner.decoding(),
+                      {"size": image.SIZE, "mean": image.MEAN, "std": image.STD})

@@ -1,0 +1,205 @@
+"""Trains the alignment and writes the student's targets: what the teacher means, image by image.
+
+Files of a targets folder, rows in the order of ids.json: `dense.npy` float16 [N, T, E] what the teacher sees, cell by
+cell, in the text space; `scene.npy` float32 [N, E] and `instance.npy` float32 [N, R, E] the aligned targets; `composite.npy` float32 [N, K, E]
+the teacher's view of CutMix pictures, made of row `partner.npy` [N, K] in the cells `cells.npy` [N, K, 4];
+`banks.safetensors` the phrases of the rationales as vectors; `alignment.safetensors` the trained module; meta.json.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from components.base.artifacts import write_json
+from components.datasets.images import load_image
+from components.datasets.splits import Splits
+from components.datasets.store import Dataset
+from components.encoders import text
+from components.encoders.image import GRID, SIZE
+from components.recipes.mipd.alignment import Aligner, Rationales, losses
+from components.recipes.mipd.data import Lexicon, Situations, read_rationales
+from components.recipes.mipd.rationales import KINDS
+from components.recipes.protocol import Stage
+from components.teachers.protocol import Composite, Teacher, View
+
+BATCH = 128
+
+
+def align(stage: Stage, teacher: Teacher, out: Path) -> dict[str, float]:
+    """See `components.recipes.protocol.Recipe.align`; targets cover the training samples with accepted rationales."""
+    settings = stage.config.align
+    dataset, splits = Dataset(stage.dataset), Splits.load(stage.splits)
+    said = read_rationales(stage.rationales)
+    ids = [i for i in splits.train if i in said]
+    lexicon = Lexicon.of(dataset.space)
+    situations = Situations.of(dataset, ids, lexicon)
+    views = [view(dataset, i) for i in ids]
+    words = Words([said[i] for i in ids], situations, lexicon)
+
+    grid = _write_grid(views, teacher, out / "grid.npy")
+    aligner, history = _train(grid, words, situations, settings, stage.seed)
+    save_file({k: v.contiguous() for k, v in aligner.state_dict().items()}, out / "alignment.safetensors")
+    scene, instance = _targets(aligner, grid, words, situations)
+    _write_dense(aligner, grid, out / "dense.npy")
+    (out / "grid.npy").unlink()
+    np.save(out / "scene.npy", scene.numpy())
+    np.save(out / "instance.npy", instance.numpy())
+    banks, scales = words.banks, words.fit_scales(scene)
+    scales["region"] = words.fit_region_scale(instance)
+    save_file(banks, out / "banks.safetensors")
+    _write_composites(views, teacher, settings.composites, stage.seed, out)
+    write_json(out / "ids.json", ids)
+    write_json(out / "meta.json", {"teacher": repr(teacher.identity), "scales": scales, "history": history,
+                                   "phrases": words.phrases_of_bank})
+    return {"samples": len(ids), "samples_left_out": len(splits.train) - len(ids), **history[-1]}
+
+
+def view(dataset: Dataset, name: str) -> View:
+    """A dataset's image as teachers take it."""
+    return View(name, lambda: load_image(dataset.image(name), name))
+
+
+class Words:
+    """Rationales of N samples as vectors."""
+
+    def __init__(self, contents: Sequence[dict[str, Any]], situations: Situations, lexicon: Lexicon):
+        glimpses = [c["glimpse"] for c in contents]
+        self.phrases_of_bank = {k: sorted({t for g in glimpses for t, _ in g[k]}) for k in KINDS}
+        self.banks = {k: torch.from_numpy(text.embed(v)) for k, v in self.phrases_of_bank.items()}
+        row = {k: {t: i for i, t in enumerate(v)} for k, v in self.phrases_of_bank.items()}
+        count = len(contents)
+        self.probability = {k: torch.zeros(count, len(self.phrases_of_bank[k])) for k in KINDS}
+        for i, glimpse in enumerate(glimpses):
+            for kind in KINDS:
+                for phrase, p in glimpse[kind]:
+                    self.probability[kind][i, row[kind][phrase]] = p
+        self.likeliest = {k: p.argmax(1) for k, p in self.probability.items()}
+        self.unlike = torch.from_numpy(text.embed([g["unlike"] for g in glimpses]))
+        self.sentence = torch.from_numpy(text.embed([g["scene"] for g in glimpses]))
+        roles = situations.role.shape[1]
+        texts = [[self._gaze(c, situations, lexicon, i, r) for r in range(roles)] for i, c in enumerate(contents)]
+        self.told = torch.tensor([[bool(pair) for pair in row] for row in texts])
+        flat = [pair or ("nothing", "nothing") for row in texts for pair in row]
+        both = [torch.from_numpy(text.embed(list(column))) for column in zip(*flat, strict=True)]
+        self.noun, self.not_noun = (v.view(count, roles, -1) for v in both)
+
+    @staticmethod
+    def _gaze(content: dict, situations: Situations, lexicon: Lexicon, i: int, r: int) -> tuple[str, str] | None:
+        gaze = content["gaze"].get(lexicon.roles[situations.role[i, r]]) if situations.grounded[i, r] else None
+        return (gaze["nouns"][0][0], gaze["nouns"][1][0]) if gaze else None
+
+    def batch(self, rows: Tensor) -> Rationales:
+        """A glimpse is told by its sentence and by its likeliest posture, thing and place."""
+        phrases = torch.stack([self.sentence[rows], *(self.banks[k][self.likeliest[k][rows]] for k in KINDS)], 1)
+        said = torch.ones(phrases.shape[:2], dtype=torch.bool)
+        return Rationales(phrases, said, self.unlike[rows], self.noun[rows], self.not_noun[rows], self.told[rows])
+
+    def fit_scales(self, scene: Tensor) -> dict[str, float]:
+        """The logit scale per kind at which cosines of targets and phrases best repeat the teacher's probabilities."""
+        return {kind: _fit_scale(scene @ self.banks[kind].T, self.probability[kind]) for kind in KINDS}
+
+    def fit_region_scale(self, instance: Tensor) -> float:
+        """The same for nouns of regions, against the noun that the gaze names."""
+        if not self.told.any():
+            return 20.0
+        nouns, which = torch.unique(self.noun[self.told].round(decimals=5), dim=0, return_inverse=True)
+        return _fit_scale(instance[self.told] @ nouns.T, F.one_hot(which, len(nouns)).float())
+
+
+def _fit_scale(cosines: Tensor, probability: Tensor) -> float:
+    share = probability / probability.sum(1, keepdim=True).clamp(min=1e-6)
+    grid = torch.linspace(4, 40, 37)
+    fit = torch.stack([-(share * F.log_softmax(s * cosines, 1)).sum(1).mean() for s in grid])
+    return float(grid[fit.argmin()])
+
+
+def _write_grid(views: list[View], teacher: Teacher, path: Path) -> np.ndarray:
+    first = teacher.grid(views[:1])
+    grid = np.lib.format.open_memmap(path, "w+", np.float16, (len(views), *first.shape[1:]))
+    for start in range(0, len(views), BATCH):
+        grid[start:start + BATCH] = teacher.grid(views[start:start + BATCH])
+    grid.flush()
+    return grid
+
+
+def _train(grid: np.ndarray, words: Words, situations: Situations, settings: Any,
+           seed: int) -> tuple[Aligner, list[dict[str, float]]]:
+    torch.manual_seed(seed)
+    aligner = Aligner(grid.shape[-1], settings.scene_prompt, settings.instance_prompt)
+    optimizer = torch.optim.AdamW(aligner.parameters(), settings.learning_rate, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, settings.steps + 1, pct_start=0.1)
+    history = []
+    for step in range(settings.steps):
+        rows = torch.randint(len(grid), (min(settings.batch_size, len(grid)),))
+        terms = losses(aligner, torch.from_numpy(grid[rows.numpy()]).float(), situations.box[rows], words.batch(rows),
+                       settings.margin)
+        optimizer.zero_grad()
+        sum(terms.values()).backward()
+        torch.nn.utils.clip_grad_norm_(aligner.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        if step % 20 == 0 or step == settings.steps - 1:
+            history.append({f"align_{k}": round(float(v.detach()), 4) for k, v in terms.items()})
+    return aligner.eval().requires_grad_(False), history
+
+
+@torch.inference_mode()
+def _targets(aligner: Aligner, grid: np.ndarray, words: Words, situations: Situations) -> tuple[Tensor, Tensor]:
+    scenes, instances = [], []
+    for rows in torch.arange(len(grid)).split(BATCH):
+        batch = torch.from_numpy(grid[rows.numpy()]).float()
+        scenes.append(aligner.scene(batch, words.batch(rows)))
+        instances.append(aligner.instances(batch, situations.box[rows], words.batch(rows)))
+    return torch.cat(scenes).clone(), torch.cat(instances).clone()
+
+
+@torch.inference_mode()
+def _write_dense(aligner: Aligner, grid: np.ndarray, path: Path) -> None:
+    """Every patch as a unit vector of the text space."""
+    dense = np.lib.format.open_memmap(path, "w+", np.float16, (len(grid), grid.shape[1] - 1, text.WIDTH))
+    for start in range(0, len(grid), BATCH):
+        patches = torch.from_numpy(grid[start:start + BATCH, 1:]).float()
+        dense[start:start + BATCH] = F.normalize(aligner.to_text(patches), dim=-1).numpy()
+    dense.flush()
+
+
+def _write_composites(views: list[View], teacher: Teacher, each: int, seed: int, out: Path) -> None:
+    """CutMix (Yun 2019) of pairs of training images: contents recombine, and the teacher says what that would mean."""
+    rng = np.random.default_rng([seed, 1])
+    count = len(views)
+    partner = rng.integers(count, size=(count, each))
+    wide, high = rng.integers(4, 9, (count, each)), rng.integers(6, GRID, (count, each))
+    left, top = rng.integers(0, GRID + 1 - wide), rng.integers(0, GRID + 1 - high)
+    cells = np.stack([left, top, left + wide, top + high], -1)
+    targets = []
+    jobs = [(i, k) for i in range(count) for k in range(each)]
+    for start in range(0, len(jobs), BATCH):
+        batch = [composite(views[i], views[partner[i, k]], tuple(map(int, cells[i, k])))
+                 for i, k in jobs[start:start + BATCH]]
+        targets.append(teacher.grid(batch)[:, 0])
+    np.save(out / "composite.npy", np.concatenate(targets).reshape(count, each, -1).astype(np.float32))
+    np.save(out / "partner.npy", partner)
+    np.save(out / "cells.npy", cells)
+
+
+def composite(first: View, second: View, cells: tuple[int, int, int, int]) -> Composite:
+    """The picture `first` with the rectangle of grid cells taken from `second`, at the student's resolution."""
+    def load() -> np.ndarray:
+        pictures = [np.array(Image.fromarray(v.load()).resize((SIZE, SIZE), Image.Resampling.BILINEAR)) for v in (first, second)]
+        x0, y0, x1, y1 = (c * SIZE // GRID for c in cells)
+        pictures[0][y0:y1, x0:x1] = pictures[1][y0:y1, x0:x1]
+        return pictures[0]
+
+    return Composite(f"{first.id}+{second.id}@{','.join(map(str, cells))}", load, first, second, cells)
+
+
+def load_meta(folder: Path) -> dict[str, Any]:
+    return json.loads((Path(folder) / "meta.json").read_text())

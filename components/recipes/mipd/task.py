@@ -1,0 +1,130 @@
+"""The student's training task: batches from cached features and targets, and the recipe's losses."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from components.base.config import as_dict, from_dict
+from components.datasets.splits import Splits
+from components.datasets.store import Dataset
+from components.encoders import geometry, image
+from components.encoders.cache import FeatureCache
+from components.recipes.mipd import losses
+from components.recipes.mipd.config import Config
+from components.recipes.mipd.data import Lexicon, Situations
+from components.recipes.mipd.model import Student
+from components.recipes.mipd.targets import load_meta
+from components.teachers.embedded import inside_cells
+
+
+def build(dataset: str, splits: str, features: str, targets: str | None, config: dict[str, Any], seed: int) -> "MipdTask":
+    """The task named in the spec of a training run; all arguments are plain JSON."""
+    return MipdTask(Path(dataset), Path(splits), Path(features), Path(targets) if targets else None,
+                    from_dict(Config, config), seed)
+
+
+class MipdTask:
+    """See `components.training.task.Task`."""
+
+    def __init__(self, dataset: Path, splits: Path, features: Path, targets: Path | None, config: Config, seed: int):
+        torch.manual_seed(seed)
+        self.config, self.settings, self.seed = config, config.distil, seed
+        data, split = Dataset(dataset), Splits.load(splits)
+        self.lexicon = Lexicon.of(data.space)
+        self.teacher = Targets(targets, split.train, seed, self.settings.shuffle) if self.settings.teacher else None
+        self.samples = Situations.of(data, list(split.train), self.lexicon)
+        self.features = FeatureCache(features)
+        self.model = Student(config.student)
+        seen = [i for i, v in enumerate(self.lexicon.verbs) if v in {*split.verbs["common"], *split.verbs["rare"]}]
+        self.tables = losses.Tables(
+            self.lexicon.verb_vectors, self.lexicon.noun_vectors, torch.tensor(seen),
+            torch.arange(len(self.lexicon.verbs)) if self.settings.names_known else torch.tensor(seen),
+            self.teacher.banks if self.teacher else {}, self.teacher.scales if self.teacher else {})
+        self.place_among_seen = torch.full((len(self.lexicon.verbs),), -1)
+        self.place_among_seen[torch.tensor(seen)] = torch.arange(len(seen))
+        self.per_epoch = max(1, len(self.samples.ids) // self.settings.batch_size)
+        self.steps = self.settings.epochs * self.per_epoch
+
+    def rows(self, step: int, rank: int, world: int) -> Tensor:
+        """This rank's rows of the training samples: an epoch is one permutation drawn from the seed."""
+        epoch, place = divmod(step, self.per_epoch)
+        order = torch.randperm(len(self.samples.ids), generator=torch.Generator().manual_seed(self.seed * 1000 + epoch))
+        size = self.settings.batch_size
+        return order[place * size:(place + 1) * size][rank::world]
+
+    def batch(self, step: int, rank: int, world: int) -> tuple[dict[str, Tensor], Sequence[str]]:
+        rows = self.rows(step, rank, world)
+        rng = np.random.default_rng([self.seed, step])
+        flip, s = bool(rng.random() < 0.5), self.samples
+        told = torch.from_numpy(rng.random((self.settings.batch_size,)) >= self.settings.verb_dropout)[rank::world][:len(rows)]
+        ids = [s.ids[i] for i in rows]
+        features = torch.from_numpy(self.features.rows(ids)).float()
+        role, box = s.role[rows], s.box[rows]
+        batch = {"verb": self.lexicon.verb_vectors[s.verb[rows]] * told[:, None],
+                 "verb_seen": self.place_among_seen[s.verb[rows]],
+                 "roles": self.lexicon.role_vectors[role.clamp(min=0)], "present": role >= 0,
+                 "noun": s.noun[rows], "grounded": s.grounded[rows]}
+        if self.teacher:
+            targets, partners, cells = self.teacher.batch(rows, step // self.per_epoch)
+            others = torch.from_numpy(self.features.rows(partners)).float()
+            batch |= targets | {"composites": _mix(features, others, cells)}
+        if flip:
+            features, box = image.mirror(features), geometry.mirror(box)
+            if self.teacher:
+                batch["composites"], batch["dense"] = (image.mirror(batch[k]) for k in ("composites", "dense"))
+        return batch | {"features": features, "box": box}, ids
+
+    def loss(self, model: torch.nn.Module, batch: Mapping[str, Tensor], step: int) -> dict[str, Tensor]:
+        out = model(batch["features"], batch["verb"], batch["roles"], batch["present"], batch["box"],
+                    batch.get("composites"))
+        terms = losses.supervised(out, batch, self.tables, self.settings.smoothing)
+        if self.settings.label_text:
+            terms |= losses.label_text(out, batch, self.tables)
+        if self.teacher:
+            terms |= losses.distilled(*losses.taught(out, batch), self.tables)
+        return losses.weighted(terms, self.settings.terms)
+
+    def artifacts(self) -> dict[str, Any]:
+        return {"config": as_dict(self.config), "seed": self.seed, "verbs": list(self.lexicon.verbs),
+                "parameters": sum(p.numel() for p in self.model.parameters())}
+
+
+class Targets:
+    """Targets by row of the training samples; `shuffle` gives every image another's, a control that destroys content."""
+
+    def __init__(self, folder: Path, train: Sequence[str], seed: int, shuffle: bool):
+        self.ids: list[str] = json.loads((folder / "ids.json").read_text())
+        at = {name: i for i, name in enumerate(self.ids)}
+        self.row = np.array([at.get(name, -1) for name in train])  # -1: its rationale was rejected
+        self.giver = np.arange(len(self.ids))
+        if shuffle:
+            self.giver = np.random.default_rng([seed, 77]).permutation(self.giver)
+        self.arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r")
+                       for name in ("dense", "scene", "instance", "composite", "partner", "cells")}
+        self.banks, self.scales = load_file(folder / "banks.safetensors"), load_meta(folder)["scales"]
+
+    def batch(self, rows: Tensor, epoch: int) -> tuple[dict[str, Tensor], list[str], np.ndarray]:
+        """Targets of a batch, and with whom and where its composites of this epoch are made."""
+        own = self.row[rows.numpy()]
+        giver, turn = self.giver[own], epoch % self.arrays["composite"].shape[1]
+        get = {name: torch.from_numpy(np.asarray(a[giver], np.float32)) for name, a in self.arrays.items()
+               if name in ("dense", "scene", "instance")}
+        mixed = torch.from_numpy(np.asarray(self.arrays["composite"][giver, turn], np.float32))
+        partner = [self.ids[i] for i in self.arrays["partner"][own, turn]]
+        return (get | {"composite_scene": mixed, "taught": torch.from_numpy(own >= 0)}, partner,
+                self.arrays["cells"][own, turn])
+
+
+def _mix(features: Tensor, others: Tensor, cells: np.ndarray) -> Tensor:
+    """Grid features with each row's rectangle of cells taken from another image.  # [B, T, C]"""
+    mixed = features.clone()
+    for row, rectangle in enumerate(cells):
+        inside = inside_cells(tuple(rectangle))
+        mixed[row, inside] = others[row, inside]
+    return mixed

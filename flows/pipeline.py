@@ -1,0 +1,25 @@
+"""Flow: the main job, from images to a gated, promoted edge student; every stage a flow of its own."""
+
+from prefect import flow
+
+from flows.edge_export import export
+from flows.evaluation import evaluate
+from flows.ingestion import ingest
+from flows.promotion import promote
+from flows.rationale_generation import generate
+from flows.student_distillation import distil
+from flows.teacher_alignment import align
+
+STAGES = {"rationales": generate, "align": align, "distil": distil, "evaluate": evaluate, "export": export,
+          "promote": promote}
+
+
+@flow(name="foveate", persist_result=False)
+def pipeline(plan: dict, run: str, until: str = "promote") -> dict[str, str]:
+    """Runs the stages in order up to `until`; returns {output: folder} of all that was made or was there already."""
+    made = ingest(plan, run)
+    for name, stage in STAGES.items():
+        made |= stage(plan, run, made)
+        if name == until:
+            break
+    return made

@@ -1,0 +1,184 @@
+"""Bootstrap intervals cover what they should, and calibration finds what an exhaustive search finds."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.evaluation.bootstrap import harmonic_interval, interval, paired
+from components.evaluation.calibration import choose_penalty, fit_temperature, log_softmax, ranked_hits, reliability
+
+RNG = np.random.default_rng
+
+
+def test_interval_is_the_normal_one_for_many_values():
+    values = RNG(0).random(2000)
+    mean, low, high = interval(values, n=2000)
+    error = values.std() / 2000**0.5
+    assert mean == pytest.approx(values.mean())
+    assert (low, high) == pytest.approx((mean - 1.96 * error, mean + 1.96 * error), abs=0.2 * error)
+    narrow = interval(values, n=2000, level=0.5)
+    assert narrow[2] - narrow[1] == pytest.approx(2 * 0.674 * error, rel=0.1)
+
+
+def test_interval_covers_the_truth_as_often_as_it_says():
+    rng = RNG(1)
+    hits = [low <= 0.3 <= high for _, low, high in
+            (interval(rng.random(150) < 0.3, n=400, seed=i) for i in range(300))]
+    assert 0.90 <= np.mean(hits) <= 0.98
+
+
+def test_groups_average_over_verbs_and_resample_within_them():
+    values = np.array([1.0] * 9 + [0.0])
+    verbs = np.array(["a"] * 9 + ["b"])
+    assert interval(values, groups=verbs) == pytest.approx((0.5, 0.5, 0.5), abs=1e-12)  # within a verb nothing varies
+    assert interval(values)[0] == pytest.approx(0.9)
+    shuffled = RNG(2).permutation(10)
+    rng = RNG(3)
+    mixed, verbs = rng.random(300), rng.integers(0, 5, 300)
+    expected = np.mean([mixed[verbs == v].mean() for v in range(5)])
+    assert interval(mixed, groups=verbs)[0] == pytest.approx(expected)
+    assert interval(values[shuffled], groups=np.array(["a"] * 9 + ["b"])[shuffled])[0] == pytest.approx(0.5)
+
+
+def test_strata_take_between_verb_variance_out():
+    verbs = np.repeat(np.arange(20), 20)
+    values = (RNG(4).random(400) < verbs / 19).astype(float)
+    width = [high - low for _, low, high in (interval(values, groups=verbs), interval(values))]
+    assert width[0] < 0.9 * width[1]  # sqrt(2/3) of it in theory
+
+
+def test_paired_is_narrower_than_apart_and_signed():
+    base = RNG(5).random(400)
+    better = base + 0.02 + 0.01 * RNG(6).standard_normal(400)
+    difference, low, high = paired(better, base)
+    assert 0 < low < difference < high < 0.03
+    assert high - low < 0.2 * (interval(base)[2] - interval(base)[1])
+    assert paired(base, base) == (0.0, 0.0, 0.0)
+
+
+def test_harmonic_interval_resamples_both_sides():
+    rng = RNG(7)
+    seen, unseen = (rng.random(500) < 0.8).astype(float), (rng.random(300) < 0.4).astype(float)
+    value, low, high = harmonic_interval(seen, unseen)
+    s, u = seen.mean(), unseen.mean()
+    assert value == pytest.approx(2 * s * u / (s + u))
+    assert low < value < high
+    fixed = harmonic_interval(np.full(500, s), unseen)
+    assert fixed[2] - fixed[1] < high - low
+    assert harmonic_interval(np.zeros(3), np.zeros(3)) == (0, 0, 0)
+
+
+def test_same_seed_same_interval():
+    values = RNG(8).random(50)
+    assert interval(values, seed=1) == interval(values, seed=1) != interval(values, seed=2)
+
+
+def test_memory_stays_bounded():
+    values = RNG(9).random(25_200)
+    tracemalloc.start()
+    interval(values)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 120e6  # 1000 x 25,200 draws at once would be 200 MB an array
+
+
+@pytest.mark.parametrize("values", [np.array([]), np.array([0.5, np.nan]), np.zeros((2, 2))])
+def test_values_that_have_no_mean_are_refused(values):
+    with pytest.raises(ValueError, match="finite"):
+        interval(values)
+
+
+def test_lengths_must_agree():
+    with pytest.raises(ValueError, match="groups"):
+        interval(np.zeros(3), groups=np.zeros(2))
+    with pytest.raises(ValueError, match="shape"):
+        paired(np.zeros(3), np.zeros(2))
+
+
+def by_hand(scores, truth, seen, pseudo, penalty, average):
+    """Seen and unseen accuracy with one penalty, the long way."""
+    shifted = np.where(seen, scores - penalty, np.where(pseudo, scores, -np.inf))
+    right = shifted.argmax(1) == truth
+    sides = []
+    for mask in (seen, pseudo):
+        of = mask[truth]
+        verbs = np.unique(truth[of])
+        sides.append(np.mean([right[truth == v].mean() for v in verbs]) if average == "verb" else right[of].mean())
+    return sides
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32), average=st.sampled_from(["verb", "image"]))
+def test_penalty_is_the_best_of_all(seed, average):
+    rng = RNG(seed)
+    seen, pseudo = np.arange(9) < 5, (np.arange(9) >= 5) & (np.arange(9) < 7)  # two columns are unseen: ignored
+    truth = np.concatenate([np.arange(7), rng.integers(0, 7, 40)])
+    scores = rng.standard_normal((47, 9)) + 2.0 * np.eye(9)[truth] + 1.5 * seen + 9 * (np.arange(9) >= 7)
+    penalty, curve = choose_penalty(scores, truth, seen, pseudo, average=average)
+    grid = [by_hand(scores, truth, seen, pseudo, p, average) for p in np.linspace(-8, 12, 401)]
+    s, u = by_hand(scores, truth, seen, pseudo, penalty, average)
+    best = max(2 * s * u / (s + u) if s + u else 0 for s, u in grid)
+    assert 2 * s * u / max(s + u, 1e-9) >= best - 1e-9
+    assert (curve.seen[curve.chosen], curve.unseen[curve.chosen]) == pytest.approx((s, u))
+    for i in range(0, len(curve.penalty), 7):
+        at = by_hand(scores, truth, seen, pseudo, curve.penalty[i], average)
+        assert (curve.seen[i], curve.unseen[i]) == pytest.approx(at)
+
+
+def test_penalty_undoes_a_known_bias():
+    rng = RNG(10)
+    seen = np.arange(10) < 6
+    truth = rng.integers(0, 10, 600)
+    fair = rng.standard_normal((600, 10)) + 3 * np.eye(10)[truth]
+    penalty, curve = choose_penalty(fair + 4 * seen, truth, seen, ~seen)
+    assert penalty == pytest.approx(4, abs=1)
+    assert curve.harmonic[curve.chosen] > curve.harmonic[np.abs(curve.penalty).argmin()] + 0.2
+
+
+def test_penalty_refuses_what_may_not_tune():
+    scores, seen, pseudo = np.zeros((2, 3)), np.array([1, 0, 0], bool), np.array([0, 1, 0], bool)
+    with pytest.raises(ValueError, match="neither seen nor pseudo-unseen"):
+        choose_penalty(scores, np.array([0, 2]), seen, pseudo)
+    with pytest.raises(ValueError, match="both seen and pseudo-unseen verbs"):
+        choose_penalty(scores, np.array([0, 0]), seen, pseudo)
+    with pytest.raises(ValueError, match="cannot be both"):
+        choose_penalty(scores, np.array([0, 1]), seen, seen)
+
+
+def test_ranked_hits_among_candidates():
+    scores = np.array([[3.0, 2, 1, 0], [3, 2, 1, 0]])
+    truth = np.array([1, 3])
+    everyone, unseen = np.ones(4, bool), np.array([0, 1, 0, 1], bool)
+    assert ranked_hits(scores, truth, everyone).tolist() == [False, False]
+    assert ranked_hits(scores, truth, everyone, 2).tolist() == [True, False]
+    assert ranked_hits(scores, truth, unseen).tolist() == [True, False]
+    assert ranked_hits(scores, truth, unseen, 2).tolist() == [True, True]
+    assert ranked_hits(scores, np.array([0, 0]), unseen, 4).tolist() == [False, False]  # no candidate, never right
+
+
+def test_temperature_finds_the_one_that_was_used():
+    rng = RNG(11)
+    logits = 2 * rng.standard_normal((4000, 12))
+    truth = (np.exp(log_softmax(logits)).cumsum(1) < rng.random((4000, 1))).sum(1).clip(max=11)
+    for factor in (0.2, 1.0, 7.0):
+        assert fit_temperature(logits * factor, truth) == pytest.approx(factor, rel=0.08)
+    shut = np.concatenate([7 * logits, np.full((4000, 1), -np.inf)], 1)
+    assert fit_temperature(shut, truth) == pytest.approx(7, rel=0.08)
+
+
+def test_calibration_error_of_honest_and_boastful_confidence():
+    rng = RNG(12)
+    confidence = rng.random(20_000)
+    honest = reliability(confidence, rng.random(20_000) < confidence)
+    assert honest.ece < 0.02
+    assert honest.count.sum() == 20_000
+    boast = reliability(np.full(100, 0.95), np.arange(100) < 60)
+    assert boast.ece == pytest.approx(0.35)
+    assert boast.count.tolist() == [0] * 9 + [100]
+    assert np.isnan(boast.accuracy[0])
+    assert reliability(np.array([1.0]), np.array([True])).ece == 0
+    with pytest.raises(ValueError, match="probabilities"):
+        reliability(np.array([1.2]), np.array([True]))

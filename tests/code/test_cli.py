@@ -1,0 +1,97 @@
+"""The command line answers at once, lists what it can do, and says what is wrong in one sentence with exit code 2."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+COMMAND = (sys.executable, "-c", "from flows.cli import main; main()")
+STAGES = ("rationales", "align", "distil", "evaluate", "export", "promote")
+LISTED = ("run", "predict", "data", "teacher", *STAGES, "models", "ui")
+
+
+def foveate(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | environment
+    return subprocess.run([*COMMAND, *arguments], cwd=cwd or ROOT, env=environment, capture_output=True, text=True,
+                          timeout=120)
+
+
+def test_help_lists_every_command_in_under_half_a_second():
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        done = foveate("--help")
+        times.append(time.perf_counter() - started)
+        assert done.returncode == 0
+        words = {line.split()[0] for line in done.stdout.partition("Commands:")[2].splitlines() if line.split()}
+        assert set(LISTED) <= words
+    assert min(times) < 0.5, times
+
+
+@pytest.mark.parametrize(("group", "commands"), [
+    ("data", ("draw", "ingest", "validate", "version", "split", "export-swig")),
+    ("teacher", ("info", "ask", "train")),
+    ("models", ("list", "show", "rollback")),
+])
+def test_groups_list_their_commands(group, commands):
+    out = foveate(group, "--help").stdout
+    assert all(f"\n  {c} " in out for c in commands)
+
+
+@pytest.mark.parametrize("command", ["run", "predict", *STAGES])
+def test_help_teaches_with_an_example(command):
+    out = foveate(command, "--help").stdout
+    assert f"\n  foveate {command}" in out
+
+
+@pytest.mark.parametrize(("arguments", "says"), [
+    (("rnu",), "did you mean 'run'?"),
+    (("run", "--set", "distil.epoch=4"), "did you mean 'epochs'?"),
+    (("run", "--set", "distil.epochs=many"), "expected int"),
+    (("run", "--recipe", "mipt"), "did you mean 'mipd'?"),
+    (("run", "--data", "nowhere"), "no such folder"),
+    (("run", "--annotations", "a.json"), "add --data FOLDER"),
+    (("run", "--data", ".", "--annotations", "nowhere.json"), "no such file"),
+    (("predict", "nowhere.jpg"), "nowhere.jpg: cannot be read"),
+    (("predict", "README.md"), "README.md"),
+    (("data", "split", "nowhere", "--out", "x"), "nowhere"),
+])
+def test_a_mistake_is_one_clear_error_and_exit_code_2(arguments, says, own_home):
+    done = foveate(*arguments)
+    assert done.returncode == 2, done.stderr
+    assert says.lower() in done.stderr.lower()
+    assert "Traceback" not in done.stderr
+    assert not (own_home / "store").exists()
+
+
+def test_no_champion_yet_says_what_to_do(tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (32, 32)).save(tmp_path / "photo.jpg")
+    done = foveate("predict", str(tmp_path / "photo.jpg"))
+    assert done.returncode == 2
+    assert "foveate run" in done.stderr
+    assert foveate("models", "list").stdout.strip() == "no model yet: foveate run"
+
+
+def test_an_unexpected_failure_names_its_log(own_home, tmp_path):
+    (tmp_path / "file").write_text("in the way of the state folder")
+    done = foveate("models", "list", FOVEATE_HOME=str(tmp_path / "file"))
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_data_commands_from_draw_to_swig(tmp_path):
+    counts = ("--train", "80", "--dev", "1", "--test", "1", "--pseudo", "1", "--unseen", "1", "--workers", "1")
+    for arguments in (("data", "draw", "--out", "images", *counts), ("data", "ingest", "images", "--out", "dataset"),
+                      ("data", "split", "dataset", "--out", "splits"),
+                      ("data", "export-swig", "dataset", "--splits", "splits", "--out", "swig")):
+        done = foveate(*arguments, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    train = json.loads((tmp_path / "swig" / "train.json").read_text())
+    assert train and all((tmp_path / "swig" / "images" / name).exists() for name in train)

@@ -1,0 +1,137 @@
+"""The student does what its design promises: nouns come from pixels, text opens every vocabulary, geometry is exact."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from components.encoders import geometry, image
+from components.encoders.text import WIDTH
+from components.recipes.mipd import losses
+from components.recipes.mipd.config import Terms
+from components.recipes.mipd.model import Architecture, Student
+
+IMAGES, ROLES = 3, 4
+
+
+def unit(*shape: int) -> torch.Tensor:
+    return torch.nn.functional.normalize(torch.randn(*shape), dim=-1)
+
+
+@pytest.fixture
+def student() -> Student:
+    torch.manual_seed(0)
+    return Student(Architecture(width=48, heads=4, box_width=16, dropout=0.0))
+
+
+@pytest.fixture
+def batch() -> dict[str, torch.Tensor]:
+    torch.manual_seed(1)
+    present = torch.ones(IMAGES, ROLES, dtype=torch.bool)
+    present[0, 3] = False
+    grounded = present.clone()
+    grounded[:, 2] = False
+    return {"features": torch.randn(IMAGES, image.TOKENS, image.CHANNELS), "verb": unit(IMAGES, WIDTH),
+            "roles": unit(IMAGES, ROLES, WIDTH), "present": present, "box": torch.rand(IMAGES, ROLES, 4) * 0.3 + 0.3,
+            "composites": torch.randn(IMAGES, image.TOKENS, image.CHANNELS), "verb_seen": torch.tensor([0, 1, 2]),
+            "noun": torch.randint(1, 9, (IMAGES, ROLES)), "grounded": grounded, "scene": unit(IMAGES, WIDTH),
+            "composite_scene": unit(IMAGES, WIDTH), "instance": unit(IMAGES, ROLES, WIDTH),
+            "dense": unit(IMAGES, image.TOKENS, WIDTH), "taught": torch.ones(IMAGES, dtype=torch.bool)}
+
+
+@pytest.fixture
+def tables() -> losses.Tables:
+    torch.manual_seed(2)
+    banks = {kind: unit(5, WIDTH) for kind in ("posture", "things", "place")}
+    return losses.Tables(unit(6, WIDTH), unit(9, WIDTH), torch.arange(4), torch.arange(6), banks,
+                         dict.fromkeys((*banks, "region"), 20.0))
+
+
+def run(student: Student, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return student(*(batch[k] for k in ("features", "verb", "roles", "present", "box", "composites")))
+
+
+def test_shapes_and_ranges(student, batch):
+    out = run(student, batch)
+    assert out["scene"].shape == (IMAGES, WIDTH) and out["noun"].shape == (IMAGES, ROLES, WIDTH)
+    assert torch.allclose(out["scene"].norm(dim=-1), torch.ones(IMAGES), atol=1e-5)
+    assert out["box"].shape == (IMAGES, ROLES, 4) and (out["box"][..., 2:] > 0).all()
+    assert out["dense"].shape == (IMAGES, image.TOKENS, WIDTH) and out["exists"].shape == (IMAGES, ROLES)
+
+
+def test_absent_roles_do_not_influence_present_ones(student, batch):
+    before = run(student, batch)
+    batch["roles"][0, 3] = 1e3
+    after = run(student, batch)
+    assert torch.allclose(before["noun"][0, :3], after["noun"][0, :3], atol=1e-5)
+    assert torch.isfinite(after["noun"]).all()
+
+
+def test_every_term_is_finite_and_every_weight_learns(student, batch, tables):
+    out = run(student, batch)
+    terms = losses.supervised(out, batch, tables, 0.1) | losses.distilled(*losses.taught(out, batch), tables)
+    assert set(terms) == {f.name for f in dataclasses.fields(Terms)}
+    assert all(torch.isfinite(v) for v in terms.values())
+    sum(losses.weighted(terms, Terms()).values()).backward()
+    assert [n for n, p in student.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()] == []
+
+
+def test_no_gradient_reaches_the_teachers_side(student, batch, tables):
+    for name in ("scene", "composite_scene", "instance", "dense"):
+        batch[name].requires_grad_(True)
+    sum(losses.distilled(run(student, batch), batch, tables).values()).backward()
+    assert all(batch[name].grad is None for name in ("scene", "composite_scene", "instance", "dense"))
+
+
+def test_gaze_targets_change_the_students_gradient(student, batch, tables):
+    def gradient() -> torch.Tensor:
+        student.zero_grad()
+        sum(losses.distilled(run(student, batch), batch, tables).values()).backward()
+        return student.decoder.value.weight.grad.clone()
+
+    before = gradient()
+    batch["instance"] = unit(IMAGES, ROLES, WIDTH)
+    assert not torch.allclose(before, gradient())
+
+
+def test_a_sample_without_rationale_teaches_nothing(student, batch, tables):
+    batch["taught"][1] = False
+    first = losses.distilled(*losses.taught(run(student, batch), batch), tables)
+    batch["scene"] = batch["scene"].clone()
+    batch["scene"][1] = -batch["scene"][1]
+    second = losses.distilled(*losses.taught(run(student, batch), batch), tables)
+    assert torch.equal(first["scene"], second["scene"])
+
+
+def test_verbs_without_images_have_no_rows_of_their_own(student):
+    """Nothing in the student is indexed by verb or role: all of it is text, so no untrained row can be read."""
+    assert not [m for m in student.modules() if isinstance(m, torch.nn.Embedding)]
+
+
+def test_mirroring_twice_is_the_identity_for_features_and_boxes():
+    features = torch.randn(2, image.TOKENS, image.CHANNELS)
+    assert torch.equal(image.mirror(image.mirror(features)), features)
+    box = torch.rand(5, 4)
+    assert torch.allclose(geometry.mirror(geometry.mirror(box)), box)
+
+
+def test_mirrored_features_are_those_of_the_mirrored_image():
+    """The frozen network is nearly mirror-symmetric: mirrored features must lie far nearer than unmirrored ones."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    picture = np.zeros((image.SIZE, image.SIZE, 3), np.uint8)
+    picture[40:120, 20:70] = rng.integers(0, 255, 3)
+    picture[100:150, 90:120] = rng.integers(0, 255, 3)
+    plain, turned = (torch.from_numpy(image.features(p[None])).float() for p in (picture, picture[:, ::-1]))
+    assert (image.mirror(plain) - turned).norm() < 0.7 * (plain - turned).norm()
+
+
+def test_coverage_and_iou():
+    whole = torch.tensor([0.5, 0.5, 1.0, 1.0])
+    assert torch.allclose(geometry.coverage(whole), torch.ones(image.TOKENS), atol=1e-5)
+    cell = torch.tensor([0.5 / 12, 0.5 / 12, 1 / 12, 1 / 12])
+    assert geometry.coverage(cell)[0] == pytest.approx(1, abs=1e-5) and geometry.coverage(cell)[1:].sum() < 1e-4
+    a, b = torch.tensor([0.25, 0.5, 0.5, 1.0]), torch.tensor([0.5, 0.5, 1.0, 1.0])
+    plain, general = geometry.iou(a, b)
+    assert plain == pytest.approx(0.5) and general == pytest.approx(0.5)
