@@ -16,14 +16,16 @@ def run_pipeline(plan: Any, until: str, verbose: bool) -> dict[str, Any]:
         lines.say(f"foveate: {plan.recipe} from the {plan.teacher} teacher on {plan.data or 'drawn scenes'}, "
                   f"seed {plan.seed}; state in {home()}")
         with prefect_api():
+            from components.base.artifacts import digest
             from components.base.config import flat
             from components.pipeline.promotion import summary
             from components.registry import tracking
             from flows.pipeline import pipeline
 
             name = f"{plan.recipe} {'fast ' if plan.fast else ''}seed {plan.seed}"
-            with tracking.run(name, params=flat(plan.settings), tags={"recipe": plan.recipe, "teacher": plan.teacher,
-                              "seed": plan.seed, "fast": plan.fast, "until": until}) as run:
+            tags = {name: getattr(plan, name) for name in ("recipe", "teacher", "seed", "fast")} | {"until": until}
+            key = digest([asdict(plan), until])  # a run that was stopped goes on under its own MLflow run
+            with tracking.run(name, params=flat(plan.settings), tags=tags, key=key) as run:
                 made = pipeline(asdict(plan), run.id, until)
                 told = summary(plan, run.id, made)
         show_results(lines, told)

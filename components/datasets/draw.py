@@ -10,7 +10,7 @@ from typing import Any
 
 from components.base.artifacts import digest, write_json
 from components.base.errors import UserError
-from components.datasets.images import perceptual_hash, suffix
+from components.datasets.images import load_image, perceptual_hash, suffix
 from components.datasets.parallel import ordered_map
 from components.datasets.scenes import lexicon, world
 from components.datasets.schema import Sample, sample_id
@@ -70,8 +70,8 @@ def _draw(job: tuple[int, str, int]) -> Sample:
              "bb": {role: _box(scene.boxes.get(role), width, height) for role in _space()["verbs"][verb]["order"]},
              "frames": [dict(frame) for frame in scene.frames]}
     name = f"{verb}_{index}{suffix(image)}"
-    return Sample(sample_id(image), name, image, width, height, perceptual_hash(scene.image), f"scenes, seed {seed}",
-                  verb, entry)
+    return Sample(sample_id(image), name, image, width, height, perceptual_hash(load_image(image, name)),
+                  f"scenes, seed {seed}", verb, entry)
 
 
 def _box(box: tuple[float, ...] | None, width: int, height: int) -> list[int]:

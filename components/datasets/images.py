@@ -109,8 +109,8 @@ def perceptual_hash(image: np.ndarray) -> str:
     As the pHash of Zauner (2010), but with horizontal frequencies 1 to 8 and zero as threshold: no bit is wasted on the
     mean, and a mirrored image has the same hash but for the bits of the odd frequencies (see `mirrored`).
     """
-    grey = np.asarray(Image.fromarray(image).convert("L").resize((32, 32), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    low = _VERTICAL @ grey @ _HORIZONTAL.T  # [8, 8]
+    grey = Image.fromarray(image).convert("L").resize((32, 32), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    low = _VERTICAL @ np.asarray(grey, np.float32) @ _HORIZONTAL.T  # [8, 8]
     return np.packbits(low > 0.5).tobytes().hex()  # flat images hash to zero, not to rounding noise
 
 

@@ -107,11 +107,11 @@ def writing(out: Path) -> Iterator[Path]:
         yield part
         if out.exists():  # a folder cannot be replaced in one step: the old one steps aside first
             old = out.with_name(f".{out.name}.{os.getpid()}.old")
-            os.replace(out, old)
-            os.replace(part, out)
+            out.replace(old)
+            part.replace(out)
             shutil.rmtree(old)
         else:
-            os.replace(part, out)
+            part.replace(out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 

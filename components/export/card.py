@@ -8,7 +8,7 @@ from typing import Any
 def card(manifest: Mapping[str, Any], vocabulary: Mapping[str, Any]) -> str:
     """Markdown. Every figure comes from the manifest's facts; what was not measured is said to be so."""
     facts, details = manifest["facts"], manifest["facts"]["details"]
-    size, shipped = details["megabytes"], manifest["precision"]
+    size, shipped, side = details["megabytes"], manifest["precision"], manifest["preprocessing"]["size"]
     lines = [
         f"# A `{manifest['recipe']}` student for the edge", "",
         _vocabulary_line(vocabulary),
@@ -16,7 +16,7 @@ def card(manifest: Mapping[str, Any], vocabulary: Mapping[str, Any]) -> str:
         "## What ships", "",
         f"- {len(manifest['graphs'])} graphs ({', '.join(manifest['graphs'])}), shipped precision {shipped}; "
         f"{facts['size_mb']:.1f} MB in all, {size['text_encoder']:.1f} MB of them the text encoder.",
-        f"- Images are squashed to {manifest['preprocessing']['size']} x {manifest['preprocessing']['size']} pixels.", "",
+        f"- Images are squashed to {side} x {side} pixels.", "",
         "## Exactness", "",
         f"- Largest difference between torch and ONNX fp32: {facts['parity']:.1e} of the output's range "
         f"({_verdict(details['parity'])}).",
@@ -43,8 +43,8 @@ def card(manifest: Mapping[str, Any], vocabulary: Mapping[str, Any]) -> str:
 def _vocabulary_line(vocabulary: Mapping[str, Any]) -> str:
     groups = Counter(entry.get("group", "listed") for entry in vocabulary.get("verbs", {}).values())
     told = ", ".join(f"{count} {group.replace('_', '-')}" for group, count in groups.items())
-    return (f"Knows {sum(groups.values())} verbs by name ({told or 'none'}), {len(vocabulary.get('roles', ()))} roles and "
-            f"{len(vocabulary.get('nouns', ()))} nouns.")
+    return (f"Knows {sum(groups.values())} verbs by name ({told or 'none'}), "
+            f"{len(vocabulary.get('roles', ()))} roles and {len(vocabulary.get('nouns', ()))} nouns.")
 
 
 def _verdict(parity: Mapping[str, Any]) -> str:
@@ -57,7 +57,8 @@ def _int8_line(facts: Mapping[str, Any], details: Mapping[str, Any]) -> str:
     scores = details["int8"]["scores"]
     if scores is None:
         return "What int8 costs in accuracy was not measured."
-    return f"int8 costs {facts['int8_loss']:+.4f} of the metric ({scores['fp32']:.4f} at fp32, {scores['int8']:.4f} at int8)."
+    return (f"int8 costs {facts['int8_loss']:+.4f} of the metric on held-out samples "
+            f"({scores['fp32']:.4f} at fp32, {scores['int8']:.4f} at int8).")
 
 
 def _row(name: str, times: Mapping[str, Mapping[str, float]]) -> str:

@@ -46,7 +46,8 @@ class SentenceEncoder(nn.Module):
         return F.normalize(mean - self.centre, dim=-1)
 
 
-def text_encoder(folder: Path | None = None, centre: np.ndarray | None = None) -> tuple[dict[str, Path], dict[str, Any]]:
+def text_encoder(folder: Path | None = None, centre: np.ndarray | None = None,
+                 ) -> tuple[dict[str, Path], dict[str, Any]]:
     """The files that a bundle needs, {"tokenizer.json", "text.int8.onnx"}, and facts {"cosine_min", "cosine_mean",
     "texts", "megabytes"}.
 

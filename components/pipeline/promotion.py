@@ -27,7 +27,10 @@ def promote(plan: Plan, run: str, made: Mapping[str, str]) -> str:
         bundle = Path(made["bundle"])
         facts = json.loads((bundle / "facts.json").read_text())["edge"]
         quality = {name: verdicts.read(made[f"{name}_quality"])["passed"] for name in GATED}
-        judged = Evaluation(found.metrics, found.per_sample, facts, quality)
+        # A harmonic mean has no score per image: the decision compares its two parts.
+        parts = {f"harmonic.{side}": found.per_sample[evaluation.HEADLINE[side]] for side in ("seen", "unseen")
+                 if evaluation.HEADLINE[side] in found.per_sample}
+        judged = Evaluation(found.metrics, found.per_sample | parts, facts, quality)
         version = models.register(plan.recipe, bundle / "bundle", judged, here.run, teacher=_teacher(plan, made),
                                   code=code_version("components", "flows")[:16], datasets=versions(made),
                                   summary=_summary(plan, made))

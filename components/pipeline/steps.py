@@ -23,7 +23,7 @@ class Step:
 
     def produce(self, inputs: dict[str, Any], work: Callable[[Path], None], *code: str) -> Path:
         """The output folder for `inputs` and the sources of `code`; says "cached" where nothing had to be done."""
-        path, cached = produce(self.name, inputs | {"code": code_version(*code)}, work)
+        path, cached = produce(self.name.replace(" ", "-"), inputs | {"code": code_version(*code)}, work)
         self.line.result = "cached" if cached else ""
         self.run.set_tags({"cached": cached, "output": path.name})
         return path

@@ -6,10 +6,17 @@ from typing import Any
 
 ROLE = re.compile(r"(?:\b(?:a|an|the)\s+)?\b([A-Z]{3,})\b", re.ASCII)
 ASIDE = re.compile(r"\s*\([^)]*\)")  # "(when different than the AGENT)"
-PREPOSITIONS = frozenset(
-    ["with", "using", "in", "at", "on", "onto", "into", "from", "to", "toward", "towards", "over", "through", "for", "by", "against", "of", "off", "under", "across", "along", "around", "about", "out", "up", "down", "upon", "inside", "near", "behind", "between", "over/through"])
-UNCOUNTED = frozenset(
-    ["water", "snow", "sand", "grass", "ice", "mud", "dirt", "soil", "food", "paper", "rice", "hair", "milk", "paint", "smoke", "fire", "land", "people", "men", "women", "children", "furniture", "clothing", "wood", "hay", "bread", "meat", "sugar", "butter", "blood", "ground", "outdoors", "indoors", "outside", "inside"])
+PREPOSITIONS = frozenset((
+    "with", "using", "in", "at", "on", "onto", "into", "from", "to", "toward", "towards", "over", "through",
+    "for", "by", "against", "of", "off", "under", "across", "along", "around", "about", "out", "up", "down",
+    "upon", "inside", "near", "behind", "between", "over/through",
+))
+OWNERS = frozenset(("their", "its", "his", "her", "his/her"))
+UNCOUNTED = frozenset((
+    "water", "snow", "sand", "grass", "ice", "mud", "dirt", "soil", "food", "paper", "rice", "hair", "milk",
+    "paint", "smoke", "fire", "land", "people", "men", "women", "children", "furniture", "clothing", "wood",
+    "hay", "bread", "meat", "sugar", "butter", "blood", "ground", "outdoors", "indoors", "outside", "inside",
+))
 
 
 def sentence(prediction: Mapping[str, Any], vocabulary: Mapping[str, Any]) -> str:
@@ -25,15 +32,16 @@ def sentence(prediction: Mapping[str, Any], vocabulary: Mapping[str, Any]) -> st
 
 def _fill(abstract: str, nouns: Mapping[str, str]) -> str:
     """The template with nouns for roles; a role without a noun goes, with the preposition that led to it."""
-    abstract = ASIDE.sub("", abstract).strip().rstrip(".")
+    abstract = ASIDE.sub(" ", abstract).strip().rstrip(".")
     out, at = "", 0
     for match in ROLE.finditer(abstract):
         out += abstract[at:match.start()]
         at = match.end()
-        if match[1] in nouns:
-            out += with_article(nouns[match[1]])
-            continue
         before = out.rstrip().rpartition(" ")
+        if match[1] in nouns:
+            owned = before[2].lower().endswith(("'s", "’s")) or before[2].lower() in OWNERS
+            out += nouns[match[1]] if owned else with_article(nouns[match[1]])
+            continue
         if before[2].lower() in PREPOSITIONS:
             out = before[0] + " "
         else:
@@ -50,7 +58,7 @@ def _plain(verb: str, nouns: Mapping[str, str]) -> str:
 def with_article(noun: str) -> str:
     """"canoe" to "a canoe", "umbrella" to "an umbrella"; plurals and substances stay bare."""
     last = noun.split()[-1].lower()
-    plural = last.endswith("s") and not last.endswith(("ss", "us", "is"))
+    plural = last.endswith("s") and not last.endswith(("ss", "us", "nis", "ris", "sis"))
     if last in UNCOUNTED or plural:
         return noun
     return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"

@@ -38,7 +38,9 @@ ONLY = {"prefect": ("flows/",), "mlflow": ("components/registry/",), "dvc": ("co
 NO_TORCH = ("components/serving/", "components/datasets/", "components/registry/", "components/quality/",
             "components/evaluation/", "components/base/", "flows/cli.py")
 LIGHT = ("click", "components.base.errors")  # all that the command line may import before a command is called
-EXCUSED = {"flows/cli.py": 400, "flows/server.py": 200, "flows/console.py": 200}
+EXCUSED = {"flows/cli.py": 400, "flows/server.py": 200, "flows/console.py": 200,
+           # one function for each way of drawing, told apart by nothing but their names
+           "components/datasets/scenes/placements.py": 700, "components/datasets/scenes/places.py": 500}
 
 
 def imports(path: Path, top_only: bool = False) -> set[str]:
@@ -73,6 +75,8 @@ def test_imports_follow_the_plan_of_the_house(path):
     own = ("flows", "infra") if room in ("flows", "infra") else (f"components.{room}",)
     for name in imports(path):
         if inside(name, ROOMS):
+            if room == "serving" and name == "components.recipes":
+                continue  # the list of recipes, by which a bundle's `decode` is found
             fits = inside(name, own) or inside(name, [f"components.{a}" for a in ("base", *allowed)]) or (
                 name.rpartition(".")[0] == "components" and name.rpartition(".")[2] in ("base", *allowed))
             assert fits, f"{shown(path)} must not import {name}"

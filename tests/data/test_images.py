@@ -197,7 +197,7 @@ def test_near_pairs_finds_exactly_the_near_ones_fast() -> None:
     second[7] = f"{int(first[9_999], 16) ^ 0b1011:016x}"
     second[8] = mirrored(first[3])
     second[9] = f"{int(first[4], 16) ^ 0b1111:016x}"
-    start = time.perf_counter()
+    start = time.process_time()
     assert near_pairs(first, second, 3) == [(3, 8), (9_999, 7)]
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     assert near_pairs([], second, 3) == [] and near_pairs(first, [], 3) == []

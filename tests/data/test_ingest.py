@@ -9,7 +9,11 @@ import pytest
 from PIL import Image
 
 from components.base.errors import UserError
+from components.datasets.draw import DrawSpec, draw_folder, draw_scenes, scenes
+from components.datasets.images import load_image
 from components.datasets.ingest import ingest
+from components.datasets.scenes import lexicon
+from components.datasets.situation import check
 from components.datasets.store import Dataset
 
 SPACE = {"nouns": {"n1": {"gloss": ["man"], "def": ""}, "n2": {"gloss": ["road"], "def": ""}},
@@ -140,3 +144,52 @@ def test_real_photographs(tmp_path: Path) -> None:
         pytest.skip("the shared photographs are not here")
     report = ingest(photos, tmp_path / "out")
     assert report.count == len([f for f in photos.iterdir() if f.suffix in (".jpg", ".png")]) == 7
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> DrawSpec:
+    """A draw of twelve scenes."""
+    monkeypatch.setattr(DrawSpec, "counts", lambda spec: {"walking": 11, "biking": 1})
+    return DrawSpec(seed=5)
+
+
+def test_scenes_have_the_same_bytes_whatever_the_number_of_workers(few: DrawSpec) -> None:
+    one = list(scenes(few, workers=1))
+    assert list(scenes(few, workers=2)) == one
+    assert [s.name for s in one] == sorted(s.name for s in one) and len({s.id for s in one}) == 12
+    assert all(load_image(s.image).shape == (s.height, s.width, 3) for s in one)
+    for sample in one:
+        check(sample.annotation, lexicon.space(), sample.name)
+
+
+def test_growing_a_draw_keeps_what_was_drawn(few: DrawSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {s.name: s for s in scenes(few, workers=1)}
+    monkeypatch.setattr(DrawSpec, "counts", lambda spec: {"walking": 12, "biking": 2})
+    after = {s.name: s for s in scenes(few, workers=1)}
+    assert len(after) == 14 and all(after[name] == sample for name, sample in before.items())
+    other = {s.name: s for s in scenes(DrawSpec(seed=6), workers=1)}
+    assert not {s.id for s in other.values()} & {s.id for s in after.values()}
+
+
+def test_a_drawn_folder_ingests_to_what_is_drawn_directly(few: DrawSpec, tmp_path: Path) -> None:
+    draw_folder(tmp_path / "scenes", few, workers=1)
+    draw_folder(tmp_path / "scenes", few, workers=1)  # in place of the first
+    assert sorted(p.name for p in (tmp_path / "scenes").iterdir()) == ["annotations.json", "images", "space.json"]
+    report = ingest(tmp_path / "scenes", tmp_path / "ingested")
+    direct = draw_scenes(tmp_path / "direct", few, workers=1)
+    assert report.version == direct.version and Dataset(tmp_path / "ingested").ids == direct.ids
+
+
+def test_a_draw_does_not_replace_other_files(few: DrawSpec, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(UserError, match="holds files that are not a draw"):
+        draw_folder(tmp_path, few, workers=1)
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_the_counts_of_a_draw() -> None:
+    counts = DrawSpec().counts()
+    assert set(counts) == set(lexicon.VERBS)
+    held_out = 20 * len(lexicon.PSEUDO_UNSEEN) + 26 * len(lexicon.UNSEEN)
+    assert sum(counts.values()) == 2200 + 24 * len(lexicon.SEEN) + held_out
+    assert all(counts[verb] <= 5 + 24 for verb in lexicon.RARE)

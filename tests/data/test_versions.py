@@ -1,6 +1,7 @@
 """Versions of folders: the same content is the same version, any version comes back whole, one run at a time."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -115,3 +116,35 @@ def test_git_is_needed(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="git is not installed"):
         version("scenes", fill(tmp_path / "data", "one"))
+
+
+@pytest.mark.slow
+def test_repro_of_the_lineage_gives_the_same_hashes(home: Path, tmp_path: Path) -> None:
+    """`dvc repro` of the real dvc.yaml, on a small draw, twice from nothing."""
+    work = tmp_path / "clone"
+    work.mkdir()
+    for name in ("dvc.yaml", ".dvcignore"):
+        shutil.copy(ROOT / name, work)
+    (work / ".dvc").mkdir()
+    shutil.copy(ROOT / ".dvc" / "config", work / ".dvc")
+    shutil.copytree(ROOT / "components" / "datasets", work / "components" / "datasets",
+                    ignore=shutil.ignore_patterns("__pycache__"))
+    (work / "params.yaml").write_text(
+        "draw: {seed: 0, train: 210, dev: 1, test: 1, pseudo: 1, unseen: 1}\nsplit: {seed: 0}\n")
+    (tmp_path / "bin").mkdir()
+    command = tmp_path / "bin" / "foveate"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -c "from flows.cli import main; main()" "$@"\n')
+    command.chmod(0o755)
+    environment = {key: value for key, value in os.environ.items() if key != "GIT_DIR"} | {
+        "PATH": f"{command.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "DVC_NO_ANALYTICS": "1",
+        "DVC_SITE_CACHE_DIR": str(tmp_path / "site")}
+    subprocess.run(["git", "init", "--quiet"], cwd=work, env=environment, check=True)
+    locks = []
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-m", "dvc", "repro"], cwd=work, env=environment, capture_output=True,
+                              text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        locks.append((work / "dvc.lock").read_text())
+        (work / "dvc.lock").unlink()
+        shutil.rmtree(work / ".foveate")  # the cache too: nothing may be re-used
+    assert locks[0] == locks[1] and locks[0].count(".dir") >= 4

@@ -1,4 +1,4 @@
-"""A bundle with one wrong byte anywhere, or half of itself, is refused by name; a failed write leaves the former one."""
+"""A bundle with one wrong byte, or half of itself, is refused by name; a failed write leaves the former one."""
 
 import json
 

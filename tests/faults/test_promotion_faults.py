@@ -150,7 +150,7 @@ def test_a_killed_process_frees_the_lock_and_its_move_is_finished(store, tmp_pat
     promotion.promote(name, first, GATES)
     worker = multiprocessing.get_context("spawn").Process(target=_promote_and_die, args=(name, second))
     worker.start()
-    worker.join(90)
+    worker.join(300)
     assert worker.exitcode == -signal.SIGKILL
     assert models.champion(name).number == second and promotion.history(name)[-1]["to"] == first
     assert promotion.promote(name, second, GATES, wait=0).promoted

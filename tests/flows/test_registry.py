@@ -231,9 +231,9 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_judged_against_it(r
     workers = [context.Process(target=_promote, args=(name, n, start, answers)) for n in (1, 2)]
     for worker in workers:
         worker.start()
-    outcomes = dict(answers.get(timeout=90) for _ in workers)
+    outcomes = dict(answers.get(timeout=300) for _ in workers)
     for worker in workers:
-        worker.join(30)
+        worker.join(60)
         assert worker.exitcode == 0
     moves = promotion.history(name)
     first = moves[0]["to"]

@@ -1,4 +1,4 @@
-"""The exported graphs compute what torch computes, at other sizes too; int8 stays near; facts are measured, not said."""
+"""The exported graphs compute what torch computes, at other sizes too; int8 stays near; facts are measured."""
 
 import json
 

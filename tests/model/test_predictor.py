@@ -129,8 +129,9 @@ def test_names_without_words_are_refused(predictor, names, message):
             predictor.predict([FIRE], **{kind: names})
 
 
-@pytest.mark.parametrize("image", [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 4), np.uint8), np.zeros((0, 8, 3), np.uint8),
-                                   np.zeros((8, 8, 3), np.float32), "photo.jpg"])
+@pytest.mark.parametrize("image", [
+    np.zeros((8, 8), np.uint8), np.zeros((8, 8, 4), np.uint8), np.zeros((0, 8, 3), np.uint8),
+    np.zeros((8, 8, 3), np.float32), "photo.jpg"])
 def test_what_is_no_image_is_refused_by_its_number(predictor, image):
     with pytest.raises(UserError, match="image 1: expected uint8"):
         predictor.predict([FIRE, image])
@@ -140,7 +141,7 @@ def test_a_precision_or_recipe_that_is_not_there(bundle, tmp_path):
     with pytest.raises(UserError, match="no fp16 graph 'encoder'") as error:
         Predictor(bundle, "fp16")
     assert "fp32, int8" in str(error.value)
-    for recipe, message in (("nope", "has no recipe 'nope'"), ("../mipd", "not a recipe's name"), (7, "not a recipe's")):
+    for recipe, message in (("nope", "no recipe 'nope'"), ("../mipd", "not a recipe's name"), (7, "not a recipe's")):
         copy = tmp_path / "copy"
         shutil.copytree(bundle, copy)
         manifest = json.loads((copy / "manifest.json").read_text())
@@ -185,7 +186,8 @@ heavy = [m for m in ("torch", "transformers", "pyarrow", "mlflow", "prefect", "p
 seconds = time.perf_counter() - started
 print(json.dumps({"heavy": heavy, "wall": seconds, "ready": ready, "cpu": time.process_time(), "words": words}))
 """
-    done = subprocess.run([sys.executable, "-c", code, str(bundle)], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code, str(bundle)], cwd=ROOT, capture_output=True, text=True,
+                          timeout=120)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     print(told)
@@ -197,6 +199,7 @@ print(json.dumps({"heavy": heavy, "wall": seconds, "ready": ready, "cpu": time.p
 def test_sentences():
     vocabulary = {"verbs": {
         "rowing": {"abstract": "an AGENT rows a VEHICLE with a TOOL (when it is not the VEHICLE) at a PLACE."},
+        "flexing": {"abstract": "an AGENT flexes their(when it is its own)BODYPART at the OWNER's GYM"},
         "apprehending": {"abstract": "AGENT is apprehending VICTIM in PLACE"}}}
 
     def told(verb, confident=True, **nouns):
@@ -209,6 +212,8 @@ def test_sentences():
     assert told("rowing", agent="", vehicle="canoe", tool="skis", place="") == "Someone rows a canoe with skis."
     assert told("apprehending", agent="police officer", victim="man", place="ice cream parlor") == (
         "A police officer is apprehending a man in an ice cream parlor.")
+    assert told("flexing", agent="dog", bodypart="leg", owner="man", gym="barn") == (
+        "A dog flexes their leg at a man's barn.")
     assert told("feeding a dog", agent="man", tool="") == "Feeding a dog: man (agent)."
     assert told("surfing") == "Surfing."
     assert told("surfing", confident=False) == "Not sure, perhaps: surfing."

@@ -18,8 +18,8 @@ VERBS = {
     "reading": (["agent", "item"], "AGENT reads ITEM", "common"),
 }
 ROLES = ["agent", "item", "tool", "place"]
-NOUNS = {"": {"name": "", "gloss": []}, "n1": {"name": "woman", "gloss": ["woman"]}, "n2": {"name": "canoe", "gloss": []},
-         "n3": {"name": "lawn", "gloss": ["lawn"]}}
+NOUNS = {"": {"name": "", "gloss": []}, "n1": {"name": "woman", "gloss": ["woman"]},
+         "n2": {"name": "canoe", "gloss": []}, "n3": {"name": "lawn", "gloss": ["lawn"]}}
 
 
 class Encoder(nn.Module):

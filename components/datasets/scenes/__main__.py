@@ -24,11 +24,13 @@ def contact_sheet(verbs: Sequence[str], seed: int, boxes: bool = True, size: int
         sheet.paste(Image.fromarray(scene.image), (x, y + CAPTION))
         split = "unseen" if verb in UNSEEN else "held out" if verb in PSEUDO_UNSEEN else "rare" if verb in RARE else ""
         pen.text((x + 3, y + 1), f"{verb}  {split}", fill=(255, 220, 120))
-        pen.text((x + 3, y + 13), ", ".join(NOUNS[n].name or "-" for r, n in scene.parts["nouns"].items())[:36], fill=(200, 200, 205))
+        pen.text((x + 3, y + 13), ", ".join(NOUNS[n].name or "-" for r, n in scene.parts["nouns"].items())[:36],
+                 fill=(200, 200, 205))
         if boxes:
             for role, box in scene.boxes.items():
                 if box:
-                    pen.rectangle((x + box[0], y + CAPTION + box[1], x + box[2] - 1, y + CAPTION + box[3] - 1), outline=INKS[role])
+                    pen.rectangle((x + box[0], y + CAPTION + box[1], x + box[2] - 1, y + CAPTION + box[3] - 1),
+                                  outline=INKS[role])
     return sheet
 
 

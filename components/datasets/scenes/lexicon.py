@@ -9,7 +9,8 @@ from .nouns import AGENT_ROWS, ALL_ROWS, PLACE_ROWS
 from .poses import POSES
 from .verbs import PSEUDO_UNSEEN_NAMES, RARE_NAMES, UNSEEN_NAMES, VERB_ROWS
 
-__all__ = ["AGENTS", "NOUNS", "PLACES", "POSES", "PSEUDO_UNSEEN", "RARE", "SEEN", "UNSEEN", "VERBS", "Noun", "Slot", "Verb",
+__all__ = ["AGENTS", "NOUNS", "PLACES", "POSES", "PSEUDO_UNSEEN", "RARE", "SEEN", "UNSEEN", "VERBS", "Noun", "Slot",
+           "Verb",
            "allowed_nouns", "broader", "check_verb", "space", "synset", "train_counts"]
 
 
@@ -59,10 +60,12 @@ def _noun(row: tuple[str, str, str, str, str]) -> Noun:
 
 def _verb(row: tuple[Any, ...]) -> Verb:
     name, abstract, definition, poses, places, slots = row
-    built = tuple(Slot(role, tuple(synset(n.strip()) for n in nouns.split(",")), placement) for role, placement, nouns in slots)
+    built = tuple(Slot(role, tuple(synset(n.strip()) for n in nouns.split(",")), placement) for role, placement,
+                  nouns in slots)
     roles = {"agent", "place", *(slot.role for slot in built)}
     order = tuple(sorted(roles, key=lambda role: abstract.find(role.upper())))
-    return Verb(name, order, abstract, definition, tuple(poses.split("|")), tuple(synset(p.strip()) for p in places.split(",")), built)
+    return Verb(name, order, abstract, definition, tuple(poses.split("|")),
+                tuple(synset(p.strip()) for p in places.split(",")), built)
 
 
 NOUNS: dict[str, Noun] = {row[1]: _noun(row) for row in ALL_ROWS}
@@ -115,10 +118,12 @@ def allowed_nouns(verb: str, role: str) -> frozenset[str]:
 def space() -> dict[str, Any]:
     """The lexicon in the schema of SWiG's imsitu_space.json."""
     return {
-        "nouns": {noun.synset: {"gloss": list(noun.gloss), "def": noun.definition} for noun in NOUNS.values() if noun.synset},
+        "nouns": {noun.synset: {"gloss": list(noun.gloss), "def": noun.definition} for noun in NOUNS.values()
+                  if noun.synset},
         "verbs": {
             verb.name: {
-                "framenet": verb.name.capitalize(), "abstract": verb.abstract, "def": verb.definition, "order": list(verb.order),
+                "framenet": verb.name.capitalize(), "abstract": verb.abstract, "def": verb.definition,
+                "order": list(verb.order),
                 "roles": {role: {"framenet": role, "def": ROLE_DEFINITIONS[role]} for role in verb.order}}
             for verb in VERBS.values()},
     }

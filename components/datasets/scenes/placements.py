@@ -52,7 +52,7 @@ def underfoot(s: Stage, role: str, name: str) -> None:
     scale = min(max(s.u(.42, .5) * art.size, .38), .58) * s.side
     feet = s.figure.joints["near_foot"], s.figure.joints["far_foot"]
     if s.water:
-        s.put("behind", "clutter", WAVE, feet[0][0] + s.f * .02 * s.side, s.ground, s.u(.7, .85) * s.side)
+        s.put("behind", "-", WAVE, feet[0][0] + s.f * .02 * s.side, s.ground, s.u(.7, .85) * s.side)
     x = (feet[0][0] + feet[1][0]) / 2
     hull = "hull" in art.spots
     tilt = -s.u(2, 10) if s.water else s.u(-4, 4)
@@ -236,6 +236,11 @@ def table(s: Stage, role: str, name: str) -> None:
     s.put("behind" if not seat else "over", "clutter", replace(TABLE, ys=TABLE.ys * (rise / (.776 * wide))), x, s.table_top, wide)
     layer = "behind" if not seat else "over"
     thing = s.stand(layer, role, name, x, s.table_top + 3, scale)
+    if name in ("paper", "newspaper", "map"):
+        # Lies flat, seen at a slant.
+        x0, y0, x1, y1 = thing.art.box
+        thing.y += (y1 - .5 * y1) * scale
+        thing.art = replace(thing.art, ys=thing.art.ys * .5, box=(x0, y0 * .5, x1, y1 * .5))
     _mark(s, role, thing)
     if name in ("laptop", "typewriter", "keyboard", "cell phone"):
         s.reach((x - s.f * .08 * s.h, s.table_top - .02 * s.h), (x - s.f * .02 * s.h, s.table_top - .04 * s.h))
@@ -333,9 +338,8 @@ def pouring(s: Stage, role: str, name: str) -> None:
     s.reach((middle - s.f * .2 * s.h, above))
     hand = s.hand()
     if name == "hose":
-        s.put("hand", role, name, hand[0], hand[1] + .1 * s.h, scale, 0)
-        start = hand[0], hand[1] + .1 * s.h - .5 * scale
-        s.drops.append((start, (_middle(s, "item")[0], y0 + .2 * (y1 - y0))))
+        piece = s.put("hand", role, name, hand[0] - s.f * .05 * s.h, hand[1] + .02 * s.h, scale, 62)
+        s.drops.append((s.spot(piece, "spout"), (middle, y0 + .15 * (y1 - y0))))
         return
     turn = {"watering can": 28, "cup": -70, "bucket": 62, "pitcher": 58, "bottle": 112}.get(name, 60)
     piece = s.centre("hand", role, name, hand[0] + s.f * .05 * s.h, hand[1], scale, turn)
@@ -378,8 +382,8 @@ def worked(s: Stage, role: str, name: str) -> None:
     if name in LONG:
         scale = s.length(name, .3, .38)
     if name == "hose":
-        s.put(layer, role, name, hand[0], hand[1] + .1 * s.h, scale)
-        s.drops.append(((hand[0], hand[1] + .1 * s.h - .5 * scale), _middle(s, "item")))
+        piece = s.put(layer, role, name, hand[0] - s.f * .05 * s.h, hand[1] + .02 * s.h, scale, 70)
+        s.drops.append((s.spot(piece, "spout"), _middle(s, "item")))
     elif name == "sponge":
         s.centre(layer, role, name, hand[0] + s.f * .05 * s.h, hand[1], scale)
     elif name in ("fork", "spoon", "knife") and not s.table_top:
@@ -599,8 +603,7 @@ def tether(s: Stage, role: str, name: str) -> None:
     edge = (x1 if s.f > 0 else x0) if behind else (x0 if s.f > 0 else x1)
     end = edge + (x0 + x1 - 2 * edge) * .12, y0 + .45 * (y1 - y0)
     s.strands.append((role, name, hand, end))
-    if name != "leash":
-        s.put("hand", role, name, hand[0], hand[1] + (.5 * .26 * s.side if name == "hose" else 0), s.length(name, .22, .26), 180 if name == "net" else 0)
+    s.put("hand", role, name, hand[0], hand[1], s.length(name, .2, .24), 180 if name in ("net", "hose") else 0)
 
 
 def lead(s: Stage, role: str, name: str) -> None:

@@ -27,7 +27,8 @@ class Brush:
         return low + (high - low) * float(self.rng.random())
 
     def tint(self, colour: Colour, spread: int = 14) -> Colour:
-        return tuple(min(255, max(0, c + o)) for c, o in zip(colour, self.rng.integers(-spread, spread + 1, 3).tolist(), strict=True))
+        return tuple(min(255, max(0, c + o)) for c, o in zip(colour, self.rng.integers(-spread, spread + 1,
+            3).tolist(), strict=True))
 
     def xy(self, *values: float) -> list[float]:
         return [v * self.side for v in values]
@@ -66,7 +67,8 @@ class Brush:
     def blades(self, y: float, colour: Colour, count: int = 90) -> None:
         for _ in range(count):
             x, v = self.u(0, self.width), self.u(y + .02, self.height)
-            self.line(shade(colour, .72 if self.rng.random() < .6 else 1.25), .006, x, v, x + .008, v - .02 - .02 * (v - y))
+            self.line(shade(colour, .72 if self.rng.random() < .6 else 1.25), .006, x, v, x + .008,
+                      v - .02 - .02 * (v - y))
 
     def tree(self, x: float, base: float, high: float, pine: bool, leaf: Colour) -> None:
         self.rect(x - high * .05, base - high * .4, x + high * .05, base, (96, 68, 46))
@@ -142,7 +144,8 @@ def _waves(b: Brush, y0: float, y1: float, colour: Colour) -> None:
         scale = .4 + 1.4 * (y - y0)
         for _ in range(7):
             x = b.u(0, b.width)
-            b.line(shade(colour, 1.45 if b.rng.random() < .5 else .82), .008 * scale, x - .05 * scale, y, x, y - .012 * scale, x + .05 * scale, y)
+            b.line(shade(colour, 1.45 if b.rng.random() < .5 else .82), .008 * scale, x - .05 * scale, y, x,
+                   y - .012 * scale, x + .05 * scale, y)
         y += .035 * scale
 
 
@@ -254,7 +257,8 @@ def _mountain(b: Brush, h: float) -> None:
         rock = b.tint((118, 128, 150))
         b.poly(rock, (x - w, h + .02), (x, t), (x + w, h + .02))
         b.poly(shade(rock, .8), (x, t), (x + w, h + .02), (x + w * .15, h + .02))
-        b.poly((246, 249, 253), (x, t), (x - w * .34, t + (h - t) * .34), (x - w * .1, t + (h - t) * .26), (x + .05 * w, t + (h - t) * .38), (x + w * .34, t + (h - t) * .34))
+        b.poly((246, 249, 253), (x, t), (x - w * .34, t + (h - t) * .34), (x - w * .1, t + (h - t) * .26),
+               (x + .05 * w, t + (h - t) * .38), (x + w * .34, t + (h - t) * .34))
     b.fade(h, b.height, (250, 252, 255), (214, 226, 242))
     for _ in range(8):
         b.tree(b.u(0, b.width), h + b.u(.0, .08), b.u(.1, .2), True, b.tint((48, 96, 80)))
@@ -277,7 +281,8 @@ def _forest(b: Brush, h: float) -> None:
             b.rect(x + wide * .65, 0, x + wide, base, shade(bark, .5 + .25 * layer))
     for _ in range(10):
         x, y = b.u(0, b.width), b.u(h + .06, b.height)
-        b.poly(shade(deep, 1.2), (x - .05, y), (x - .03, y - .05), (x, y - .01), (x + .01, y - .07), (x + .03, y - .01), (x + .06, y - .04), (x + .06, y))
+        b.poly(shade(deep, 1.2), (x - .05, y), (x - .03, y - .05), (x, y - .01), (x + .01, y - .07),
+               (x + .03, y - .01), (x + .06, y - .04), (x + .06, y))
 
 
 def _garden(b: Brush, h: float) -> None:
@@ -386,7 +391,8 @@ def _gym(b: Brush, h: float) -> None:
     b.rect(0, h - .02, b.width, h + .05, b.tint((60, 100, 160), 30))
     floor = b.tint((216, 166, 102))
     _floor(b, h + .05, floor)
-    b.pen.arc(b.xy(.15, h + .12, b.width - .15, h + .6), 180, 360, fill=(250, 250, 250), width=max(1, round(.014 * b.side)))
+    b.pen.arc(b.xy(.15, h + .12, b.width - .15, h + .6), 180, 360, fill=(250, 250, 250),
+              width=max(1, round(.014 * b.side)))
     b.rect(0, h + .2, b.width, h + .214, (60, 100, 170))
 
 
@@ -421,7 +427,8 @@ def _desert(b: Brush, h: float) -> None:
     b.rect(0, h - .02, b.width, h + .05, shade(sand, .86))
     for k in range(3):
         x = b.u(0, b.width)
-        b.poly(shade(sand, .82 + .1 * k), (x - .7, h + .08), (x, h - .12 + .05 * k), (x + .16, h - .05 + .04 * k), (x + .8, h + .08))
+        b.poly(shade(sand, .82 + .1 * k), (x - .7, h + .08), (x, h - .12 + .05 * k), (x + .16, h - .05 + .04 * k),
+               (x + .8, h + .08))
     b.ground(h + .02, sand)
     for _ in range(9):
         x, y = b.u(0, b.width), b.u(h + .08, b.height)
@@ -448,14 +455,21 @@ TOWN = ("box", "bicycle", "barrel", "ball", "dog", "cat", "motor scooter", "pape
 SAND = ("ball", "towel", "umbrella", "bucket", "surfboard", "hat", "rock")
 
 PLACE_ART: dict[str, Place] = {
-    "street": Place(_street, "", TOWN), "road": Place(_road, "", ("bush", "rock", "tree", "fence", "flower", "cart", "dog")),
+    "street": Place(_street, "", TOWN), "road": Place(_road, "", ("bush", "rock", "tree", "fence", "flower", "cart",
+        "dog")),
     "beach": Place(_beach, "", SAND), "ocean": Place(_ocean, "open", ("sailboat", "boat")),
-    "lake": Place(_lake, "banked", ("canoe", "boat", "sailboat")), "kitchen": Place(_kitchen, "", (*HOME, "pot", "bowl", "bottle", "pitcher")),
-    "field": Place(_field, "", (*YARD, "sheep", "cow", "straw", "tree")), "mountain": Place(_mountain, "", ("rock", "snow", "log", "ski", "sled")),
-    "forest": Place(_forest, "", ("log", "rock", "bush", "leaf", "basket", "axe")), "garden": Place(_garden, "", (*YARD, "cat", "watering can")),
-    "bedroom": Place(_bedroom, "", (*HOME, "guitar", "laptop")), "library": Place(_library, "", ("book", "newspaper", "paper", "box", "vase", "laptop")),
-    "stage": Place(_stage, "", ("drum", "guitar", "box", "harp", "hat", "flower")), "gymnasium": Place(_gym, "", ("ball", "barbell", "box", "towel", "bottle", "racket")),
-    "workshop": Place(_workshop, "", ("box", "barrel", "bucket", "plank", "log", "saw", "ladder")), "swimming pool": Place(_pool, "banked", ("ball", "towel", "bottle")),
+    "lake": Place(_lake, "banked", ("canoe", "boat", "sailboat")), "kitchen": Place(_kitchen, "",
+        (*HOME, "pot", "bowl", "bottle", "pitcher")),
+    "field": Place(_field, "", (*YARD, "sheep", "cow", "straw", "tree")),
+    "mountain": Place(_mountain, "", ("rock", "snow", "log", "ski", "sled")),
+    "forest": Place(_forest, "", ("log", "rock", "bush", "leaf", "basket", "axe")),
+    "garden": Place(_garden, "", (*YARD, "cat", "watering can")),
+    "bedroom": Place(_bedroom, "", (*HOME, "guitar", "laptop")), "library": Place(_library, "",
+        ("book", "newspaper", "paper", "box", "vase", "laptop")),
+    "stage": Place(_stage, "", ("drum", "guitar", "box", "harp", "hat", "flower")),
+    "gymnasium": Place(_gym, "", ("ball", "barbell", "box", "towel", "bottle", "racket")),
+    "workshop": Place(_workshop, "", ("box", "barrel", "bucket", "plank", "log", "saw", "ladder")),
+    "swimming pool": Place(_pool, "banked", ("ball", "towel", "bottle")),
     "desert": Place(_desert, "", ("rock", "camel", "bush", "barrel")),
 }
 
@@ -469,7 +483,8 @@ def _variant(place: str, variant: int, side: int) -> Image.Image:
     image = brush.image.reduce(2)
     grain = rng.integers(-6, 7, (image.height, image.width, 1))
     # Broad, soft blotches keep flat areas from looking machine-made.
-    blotches = Image.fromarray(rng.integers(96, 160, (9, 9), dtype=np.uint8)).resize(image.size, Image.Resampling.BICUBIC)
+    blotches = Image.fromarray(rng.integers(96, 160, (9, 9), dtype=np.uint8)).resize(image.size,
+        Image.Resampling.BICUBIC)
     pixels = np.asarray(image).astype(np.int64) + grain + (np.asarray(blotches).astype(np.int64)[..., None] - 128) // 4
     rgbx = np.zeros((image.height, image.width, 4), dtype=np.uint8)
     rgbx[..., :3] = np.clip(pixels, 0, 255)

@@ -16,20 +16,35 @@ ART: dict[str, Sprite] = {**vehicles.VEHICLES, **animals.ANIMALS, **tools.LONG_T
 LONG = frozenset(tools.LONG_TOOLS)
 # Things gripped at the origin and pointed; everything else is carried upright.
 POINTED = LONG | {"brush", "paintbrush", "pen", "pencil", "hammer", "wrench", "saw", "knife", "spoon", "fork", "hose"}
-BULKY = frozenset({*vehicles.VEHICLES, *animals.ANIMALS, "tree", "bush", "wall", "fence", "picture", "bed", "sofa", "barbell", "plank", "log", "harp"})
+BULKY = frozenset({*vehicles.VEHICLES, *animals.ANIMALS, "tree", "bush", "wall", "fence", "picture", "bed", "sofa",
+                   "barbell", "plank", "log", "harp"})
 
 FURNITURE_WOOD: tuple[Colour, ...] = ((150, 104, 66), (120, 84, 56), (190, 150, 104), (96, 100, 112))
-TABLE = sprite(rect("m", -.5, .09, -.42, .9), rect("m", .42, .09, .5, .9), rect("l", -.58, 0, .58, .1), hues=FURNITURE_WOOD)
+TABLE = sprite(rect("m", -.5, .09, -.42, .9), rect("m", .42, .09, .5, .9), rect("l", -.58, 0, .58, .1),
+               hues=FURNITURE_WOOD)
 STUMP = sprite(rect("m", -.4, 0, .4, .8), oval("l", 0, 0, .4, .1), hues=((134, 98, 64), (150, 112, 76)))
-STOOL = sprite(stroke("d", .1, (-.34, .05), (-.42, .9)), stroke("d", .1, (.34, .05), (.42, .9)), stroke("d", .07, (-.38, .5), (.38, .5)), rect("m", -.5, -.02, .5, .12), hues=FURNITURE_WOOD)
-CHAIR = sprite(stroke("d", .1, (-.42, .05), (-.46, .95)), stroke("d", .1, (.38, .05), (.42, .95)), stroke("m", .12, (-.44, .05), (-.56, -.85)), rect("m", -.5, -.03, .48, .11), hues=FURNITURE_WOOD)
-BRANCH = sprite(curve("brown", .06, (-.9, -.34), (-.3, -.2), (.3, .0)), *(oval("m" if k % 2 else "d", x, y, .2, .12, t) for k, (x, y, t) in enumerate(((-.7, -.16, 20), (-.4, -.4, -30), (-.2, -.04, 30), (.06, -.26, -20), (.3, -.12, 40), (-.56, -.46, 10)))),
+STOOL = sprite(stroke("d", .1, (-.34, .05), (-.42, .9)), stroke("d", .1, (.34, .05), (.42, .9)),
+               stroke("d", .07, (-.38, .5), (.38, .5)), rect("m", -.5, -.02, .5, .12), hues=FURNITURE_WOOD)
+CHAIR = sprite(stroke("d", .1, (-.42, .05), (-.46, .95)), stroke("d", .1, (.38, .05), (.42, .95)),
+               stroke("m", .12, (-.44, .05), (-.56, -.85)), rect("m", -.5, -.03, .48, .11), hues=FURNITURE_WOOD)
+BRANCH = sprite(curve("brown", .06, (-.9, -.34), (-.3, -.2), (.3, .0)), *(oval("m" if k % 2 else "d", x, y, .2, .12,
+    t) for k, (x, y, t) in enumerate(((-.7, -.16, 20), (-.4, -.4, -30), (-.2, -.04, 30), (.06, -.26, -20),
+                                      (.3, -.12, 40), (-.56, -.46, 10)))),
                 hues=((70, 140, 66), (96, 156, 60)))
-MESH = sprite(rect("d", -.34, -1, .34, -.94), *(stroke("m", .035, (x, -.98), (x, 1)) for x in (-.33, -.16, 0, .16, .33)), *(stroke("m", .035, (-.34, y), (.34, y)) for y in (-.75, -.5, -.25, 0, .25, .5, .75, 1)), hues=((196, 160, 104), (90, 110, 150)))
-WAVE = sprite(smooth("m", (-1, .1), (-.8, -.06), (-.5, -.3), (-.1, -.5), (.28, -.52), (.5, -.36), (.48, -.22), (.34, -.32), (.24, -.2), (.4, .0), (.8, .06), (1, .1), (0, .14), steps=4),
-              inner(smooth("l", (-.72, .02), (-.3, -.26), (.1, -.36), (.1, -.26), (-.2, -.08), (-.4, .06))), *(oval("white", x, y, r) if not k else inner(oval("white", x, y, r)) for k, (x, y, r) in enumerate(((.1, -.52, .07), (.26, -.53, .08), (.4, -.46, .08), (.5, -.34, .08), (.48, -.22, .06), (-.04, -.48, .05)))),
+MESH = sprite(rect("d", -.34, -1, .34, -.94), *(stroke("m", .035, (x, -.98), (x, 1))
+                                                for x in (-.33, -.16, 0, .16, .33)), *(stroke("m", .035, (-.34, y),
+                                                    (.34, y)) for y in (-.75, -.5, -.25, 0, .25, .5, .75, 1)),
+                                                    hues=((196, 160, 104), (90, 110, 150)))
+WAVE = sprite(smooth("m", (-1, .1), (-.8, -.06), (-.5, -.3), (-.1, -.5), (.28, -.52), (.5, -.36), (.48, -.22),
+                     (.34, -.32), (.24, -.2), (.4, .0), (.8, .06), (1, .1), (0, .14), steps=4),
+              inner(smooth("l", (-.72, .02), (-.3, -.26), (.1, -.36), (.1, -.26), (-.2, -.08), (-.4, .06))),
+              *(oval("white", x, y, r) if not k else inner(oval("white", x, y, r)) for k,
+                (x, y, r) in enumerate(((.1, -.52, .07), (.26, -.53, .08), (.4, -.46, .08), (.5, -.34, .08),
+                                        (.48, -.22, .06), (-.04, -.48, .05)))),
               hues=((70, 150, 200), (60, 130, 190), (90, 170, 196)))
-LINE = sprite(stroke("m", .1, (0, -1), (.03, -.5), (-.03, 0), (.03, .5), (0, .9)), *(stroke("d", .03, (-.04, y), (.05, y - .05)) for y in (-.8, -.6, -.4, -.2, 0, .2, .4, .6)), stroke("d", .16, (0, .86), (0, .98)), hues=((206, 168, 110), (184, 150, 100)))
+LINE = sprite(stroke("m", .1, (0, -1), (.03, -.5), (-.03, 0), (.03, .5), (0, .9)),
+              *(stroke("d", .03, (-.04, y), (.05, y - .05)) for y in (-.8, -.6, -.4, -.2, 0, .2, .4, .6)),
+              stroke("d", .16, (0, .86), (0, .98)), hues=((206, 168, 110), (184, 150, 100)))
 
 
 @dataclass
@@ -72,7 +87,8 @@ class Stage:
         """Length of something standing about: animals and other bulky things are larger than hand-sized ones."""
         return self.length(name, low, high, .3, .54) if name in BULKY else self.length(name, .26, .36)
 
-    def put(self, layer: str, owner: str, name: str | Sprite, x: float, y: float, scale: float, turn: float = 0.0, flip: int = 0) -> Piece:
+    def put(self, layer: str, owner: str, name: str | Sprite, x: float, y: float, scale: float, turn: float = 0.0,
+            flip: int = 0) -> Piece:
         """Queue a sprite with its origin at (x, y); `turn` in degrees towards the front."""
         art = ART[name] if isinstance(name, str) else name
         piece = Piece(owner, art, x, y, scale, flip or self.f, math.radians(turn), sprite_colours(art, self.rng))
@@ -156,7 +172,8 @@ class Stage:
         self.canvas.shadow(x0, self.ground - .03 * self.h, x1, self.ground + .03 * self.h)
 
     def _strand(self, owner: str, name: str, start: Point, end: Point) -> None:
-        colour, width = {"rope": ((206, 168, 110), .03), "leash": ((196, 60, 60), .02), "hose": ((64, 150, 74), .04), "net": ((90, 110, 150), .05)}.get(name, ((206, 168, 110), .025))
+        colour, width = {"rope": ((206, 168, 110), .03), "leash": ((196, 60, 60), .02), "hose": ((64, 150, 74), .04),
+                         "net": ((90, 110, 150), .05)}.get(name, ((206, 168, 110), .025))
         sag = min(.12 * abs(end[0] - start[0]), .1 * self.h)
         middle = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2 + sag
         line = curve("m", width * self.h, start, middle, end).points
@@ -166,7 +183,8 @@ class Stage:
         self.canvas.note(min(xs), min(ys), max(xs), max(ys))
 
     def _stream(self, start: Point, end: Point) -> None:
-        line = curve("m", .035 * self.h, start, ((start[0] * .45 + end[0] * .55), start[1] + (end[1] - start[1]) * .3), end).points
+        line = curve("m", .035 * self.h, start, ((start[0] * .45 + end[0] * .55),
+                                                 start[1] + (end[1] - start[1]) * .3), end).points
         self.canvas.label("effect")
         self.canvas.fill([v for p in line for v in p], (130, 196, 240))
 

@@ -268,7 +268,7 @@ def _visible_boxes(canvas: Canvas, groups: Image.Image, roles: tuple[str, ...]) 
         x1, y1 = min(int(extent[2]) + 3, canvas.side), min(int(extent[3]) + 3, canvas.side)
         mine = [255 if owner == role else 0 for owner in canvas.owners]
         seen = sum(count for count, own in zip(counts, mine, strict=False) if own)
-        if x1 <= x0 or y1 <= y0 or seen < .001 * canvas.side ** 2:
+        if x1 <= x0 or y1 <= y0 or seen < .0003 * canvas.side ** 2:
             continue
         found = groups.crop((x0, y0, x1, y1)).point(mine + [0] * (256 - len(mine))).getbbox()
         if found is None:

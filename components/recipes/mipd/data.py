@@ -48,7 +48,8 @@ def noun_name(space: dict[str, Any], synset: str) -> str:
 
 @dataclass(frozen=True)
 class Situations:
-    """Annotations of N samples. `noun` is the annotators' most frequent one; -1 and False fill what is not there."""
+    """Annotations of N samples. `noun` is the annotators' most frequent one; -1 and False fill what is not there:
+    roles that a verb does not have, and all of a sample without annotation."""
 
     ids: tuple[str, ...]
     verb: Tensor  # [N]
@@ -60,13 +61,15 @@ class Situations:
     @classmethod
     def of(cls, dataset: Dataset, ids: list[str], lexicon: Lexicon) -> "Situations":
         most = max(len(v["order"]) for v in lexicon.space["verbs"].values())
-        verb = torch.zeros(len(ids), dtype=torch.long)
+        verb = torch.full((len(ids),), -1)
         role, noun = (torch.full((len(ids), most), -1) for _ in range(2))
         box, grounded = torch.zeros(len(ids), most, 4), torch.zeros(len(ids), most, dtype=torch.bool)
         at = {name: {w: i for i, w in enumerate(getattr(lexicon, name))} for name in ("verbs", "roles", "nouns")}
         row = {name: i for i, name in enumerate(ids)}
-        for sample in dataset.samples(ids=ids, columns=("annotation",)):
+        for sample in dataset.samples(ids, images=False):
             i, entry = row[sample.id], sample.annotation
+            if entry is None:
+                continue
             verb[i] = at["verbs"][entry["verb"]]
             size = torch.tensor([entry["width"], entry["height"]] * 2)
             for k, name in enumerate(lexicon.space["verbs"][entry["verb"]]["order"]):

@@ -30,13 +30,16 @@ class Tables:
 
 
 def supervised(out: dict[str, Tensor], batch: dict[str, Tensor], tables: Tables, smoothing: float) -> dict[str, Tensor]:
-    """Losses against annotations."""
-    present, grounded, box = batch["present"], batch["grounded"], batch["box"]
-    nouns = out["scale_noun"] * out["noun"] @ tables.nouns.T  # [B, R, W]
-    seen = out["scale_verb"] * out["scene"] @ tables.verbs[tables.seen].T
-    exists = F.binary_cross_entropy_with_logits(out["exists"][present], grounded[present].float())
-    terms = {"verb": F.cross_entropy(seen, batch["verb_seen"], label_smoothing=smoothing), "exists": exists,
-             "noun": F.cross_entropy(nouns[present], batch["noun"][present], label_smoothing=smoothing / 2)}
+    """Losses against annotations; samples without one (verb_seen -1, no role present) take no part."""
+    present, grounded, box, labelled = batch["present"], batch["grounded"], batch["box"], batch["verb_seen"] >= 0
+    terms: dict[str, Tensor] = {}
+    if labelled.any():
+        seen = out["scale_verb"] * out["scene"][labelled] @ tables.verbs[tables.seen].T
+        terms["verb"] = F.cross_entropy(seen, batch["verb_seen"][labelled], label_smoothing=smoothing)
+    if present.any():
+        nouns = out["scale_noun"] * out["noun"][present] @ tables.nouns.T  # [K, W]
+        terms["noun"] = F.cross_entropy(nouns, batch["noun"][present], label_smoothing=smoothing / 2)
+        terms["exists"] = F.binary_cross_entropy_with_logits(out["exists"][present], grounded[present].float())
     if grounded.any():
         true, inside = box[grounded], geometry.share(box[grounded])  # [K, 4], [K, T]
         _, overlap = geometry.iou(out["box"][grounded], true)

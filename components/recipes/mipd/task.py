@@ -43,11 +43,11 @@ class MipdTask:
         self.model = Student(config.student)
         seen = [i for i, v in enumerate(self.lexicon.verbs) if v in {*split.verbs["common"], *split.verbs["rare"]}]
         self.tables = losses.Tables(
-            self.lexicon.verb_vectors, self.lexicon.noun_vectors, torch.tensor(seen),
-            torch.arange(len(self.lexicon.verbs)) if self.settings.names_known else torch.tensor(seen),
+            self.lexicon.verb_vectors, self.lexicon.noun_vectors, torch.tensor(seen, dtype=torch.long),
+            torch.arange(len(self.lexicon.verbs)) if self.settings.names_known or not seen else torch.tensor(seen),
             self.teacher.banks if self.teacher else {}, self.teacher.scales if self.teacher else {})
-        self.place_among_seen = torch.full((len(self.lexicon.verbs),), -1)
-        self.place_among_seen[torch.tensor(seen)] = torch.arange(len(seen))
+        self.place_among_seen = torch.full((len(self.lexicon.verbs) + 1,), -1)  # the last: no annotation
+        self.place_among_seen[torch.tensor(seen, dtype=torch.long)] = torch.arange(len(seen))
         self.per_epoch = max(1, len(self.samples.ids) // self.settings.batch_size)
         self.steps = self.settings.epochs * self.per_epoch
 

@@ -1,0 +1,180 @@
+"""The main job through the real command: complete, recorded, cheap to repeat, survives a kill, ends clean."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+COMMAND = (sys.executable, "-c", "from flows.cli import main; main()")
+SLICES = {"seen", "rare", "unseen", "harmonic"}
+pytestmark = pytest.mark.slow
+
+
+class Home:
+    """One state folder that the tests of this file share."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "PREFECT"))}
+        self.environment |= {"FOVEATE_HOME": str(folder), "PYTHONPATH": str(ROOT)}
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        return subprocess.Popen([*COMMAND, *arguments], cwd=self.folder.parent, env=self.environment, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def call(self, *arguments: str) -> tuple[int, str, str]:
+        with self.start(*arguments) as process:
+            out, err = process.communicate(timeout=1200)
+        return process.returncode, out, err
+
+    def answers(self) -> int:
+        with sqlite3.connect(self.folder / "cache" / "answers" / "answers.sqlite") as db:
+            return db.execute("SELECT count(*) FROM answers").fetchone()[0]
+
+    def running(self) -> list[str]:
+        """Command lines of the processes that work in this state folder."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*/environ"):
+            try:
+                if str(self.folder).encode() in entry.read_bytes():
+                    found.append((entry.parent / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+            except OSError:
+                continue  # it has ended, or is not ours to read
+        return [line for line in found if line]
+
+    def settle(self, seconds: float = 20) -> list[str]:
+        """What still runs when everything has had time to notice that its parent is gone."""
+        deadline = time.monotonic() + seconds
+        while self.running() and time.monotonic() < deadline:
+            time.sleep(0.5)
+        return self.running()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Home:
+    return Home(tmp_path_factory.mktemp("end-to-end") / "state")
+
+
+@pytest.fixture(scope="module")
+def killed(home) -> dict:
+    """A run killed hard while its first student trains: what was there then, and what was left running."""
+    process = home.start("run", "--fast")
+    deadline = time.monotonic() + 900
+    trained = home.folder / "store" / "student-labels-only"
+    while not list(trained.glob("*.part/progress.jsonl")) and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.2)
+    assert process.poll() is None, process.stderr.read()
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    return {"left": home.settle(), "answers": home.answers(), "students": list(trained.glob("*/inputs.json"))}
+
+
+@pytest.fixture(scope="module")
+def first(home, killed) -> dict:
+    """The summary of the run that went on from the killed one."""
+    code, out, err = home.call("run", "--fast", "--json", str(home.folder.parent / "first.json"))
+    assert code == 0, err
+    return {"summary": json.loads((home.folder.parent / "first.json").read_text()), "out": out + err,
+            "left": home.settle(), "answers": home.answers()}
+
+
+def test_a_kill_leaves_nothing_running_and_nothing_half_done(killed):
+    assert killed["left"] == []
+    assert killed["answers"] > 0 and killed["students"] == []
+
+
+def test_the_run_goes_on_from_the_kill(killed, first):
+    assert first["answers"] == killed["answers"], "the teacher was asked again"
+    lines = first["out"].splitlines()
+    assert any("ingest" in line and "cached" in line for line in lines)
+
+
+def test_nothing_is_left_running(first):
+    assert first["left"] == []
+
+
+def test_the_summary_is_complete(first):
+    told = first["summary"]
+    assert set(told["headline"]) == {"labels-only", "distilled", "teacher"}
+    for model in ("labels-only", "distilled"):
+        assert set(told["headline"][model]) == SLICES
+        for mean, low, high in told["headline"][model].values():
+            assert 0 <= low <= mean <= high <= 1
+        assert told["scores"][model]["metrics"]["harmonic"] == told["headline"][model]["harmonic"][0]
+    assert set(told["counts"]) == {"train", "dev", "test"} and min(told["counts"].values()) > 0
+    assert {"common", "rare", "pseudo_unseen", "unseen"} == set(told["verbs"])
+    assert len(told["versions"]) == 2 and all(len(v) == 40 for v in told["versions"].values())
+    assert told["rationales"]["accepted"] > 0.9 * told["counts"]["train"]
+    assert told["edge"]["edge"]["latency_ms"] > 0 and told["edge"]["edge"]["parity"] < 1e-2
+    assert told["promotion"]["reasons"] and isinstance(told["promotion"]["promoted"], bool)
+    assert Path(told["bundle"], "manifest.json").exists() and Path(told["report"]).stat().st_size > 10_000
+
+
+def test_the_results_and_where_to_look_are_told(first):
+    for words in ("distilled", "labels-only", "verdict", "report", "make ui", "foveate predict"):
+        assert words in first["out"]
+
+
+def test_mlflow_holds_the_run_with_its_stages(first, home):
+    script = (
+        "import json, sys\n"
+        "from components.registry import tracking\n"
+        "client = tracking.connect()\n"
+        "run = client.get_run(sys.argv[1])\n"
+        "query = \"tags.`mlflow.parentRunId` = '\" + sys.argv[1] + \"'\"\n"
+        "children = client.search_runs([run.info.experiment_id], query)\n"
+        "print(json.dumps({'status': run.info.status, 'metrics': run.data.metrics, 'params': run.data.params,\n"
+        "  'files': [f.path for f in client.list_artifacts(run.info.run_id)],\n"
+        "  'children': {c.info.run_name: [c.info.status, [f.path for f in client.list_artifacts(c.info.run_id)]]\n"
+        "               for c in children}}))\n")
+    done = subprocess.run([sys.executable, "-c", script, first["summary"]["mlflow_run"]], env=home.environment,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["status"] == "FINISHED" and set(found["metrics"]) >= SLICES
+    assert found["params"]["distil.epochs"] == str(first["summary"]["settings"]["distil"]["epochs"])
+    assert "report" in found["files"]
+    assert all(status == "FINISHED" for status, _ in found["children"].values())
+    assert "data_docs" in found["children"]["quality gate"][1]
+    assert "pictures" in found["children"]["plots and pictures"][1]
+    assert {"student labels-only", "student distilled", "edge export", "promotion gate"} <= set(found["children"])
+
+
+def test_a_second_run_asks_the_teacher_nothing(first, home):
+    code, out, err = home.call("run", "--fast", "--json", "-")
+    assert code == 0, err
+    second = json.loads(out[out.index("{"):])
+    assert home.answers() == first["answers"]
+    assert second["outputs"]["student_distilled"] == first["summary"]["outputs"]["student_distilled"]
+    assert second["headline"] == first["summary"]["headline"]
+    assert second["promotion"]["version"] == first["summary"]["promotion"]["version"]
+    assert (out + err).count("cached") >= 8
+
+
+def test_the_bundle_predicts_without_torch(first, home, tmp_path):
+    from components.datasets.store import Dataset
+
+    sample = next(iter(Dataset(Path(first["summary"]["outputs"]["dataset"]))))
+    (tmp_path / "scene.jpg").write_bytes(sample.image)
+    model = "champion" if first["summary"]["promotion"]["promoted"] else first["summary"]["bundle"]
+    arguments = ("predict", str(tmp_path / "scene.jpg"), "--model", model)
+    code, out, err = home.call(*arguments, "--overlay", str(tmp_path / "out"), "--json")
+    assert code == 0, err
+    (one,) = json.loads(out)
+    assert len(one["verbs"]) == 5 and one["image"] == "scene.jpg"
+    assert (tmp_path / "out" / "scene.png").stat().st_size > 1000
+    code, out, err = home.call(*arguments, "--verbs", "surfing, feeding a dog")
+    assert code == 0 and out.startswith("scene.jpg: "), err
+
+
+def test_a_stage_alone_works_on_what_is_there(first, home):
+    code, out, err = home.call("align", "--fast", "--json", "-")
+    assert code == 0, err
+    assert json.loads(out[out.index("{"):])["outputs"]["targets"] == first["summary"]["outputs"]["targets"]
