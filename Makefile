@@ -24,7 +24,7 @@ lint: $(STAMP)   ## style
 	$(BIN)/ruff check .
 
 results: $(STAMP)  ## re-make docs/results (three seeds; takes about an hour)
-	$(BIN)/python -m infra.results $(ARGS)
+	$(BIN)/python -m benchmarks.results $(ARGS)
 
 clean:           ## remove the environment and caches; the state folder stays
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis

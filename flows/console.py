@@ -48,7 +48,7 @@ class Lines:
 
     def __init__(self, console: Console):
         self.console, self.lock, self.spoke = console, threading.Lock(), 0.0
-        self.live = Progress(SpinnerColumn(), TextColumn("{task.description:<24}"), BarColumn(28), TaskProgressColumn(),
+        self.live = Progress(SpinnerColumn(), TextColumn("{task.description:<28}"), BarColumn(28), TaskProgressColumn(),
                              TextColumn("{task.fields[note]}"), TimeElapsedColumn(), console=console,
                              transient=True) if console.is_terminal else None
         self.tasks: dict[str, int] = {}
@@ -84,7 +84,7 @@ class Lines:
         if self.live:
             self.live.remove_task(self.tasks.pop(stage))
         mark = "[red]x[/red]" if failed else "[green]✓[/green]"
-        self.say(f"{mark} {stage:<24} {seconds:6.1f} s  {result}")
+        self.say(f"{mark} {stage:<28} {seconds:6.1f} s  {result}")
 
     def say(self, text: str) -> None:
         with self.lock:

@@ -56,11 +56,16 @@ def ingest_folder(folder: Path, out: Path, annotations: list[Path], space: Path 
                   progress: Progress | None = None, name: str = "") -> Report:
     """Writes the images below `folder`, annotated by SWiG files {image path relative to it: entry}, as a dataset.
 
-    The space is made from the annotations where none is given. Raises UserError listing every unreadable or duplicate
+    The space is made from the annotations where none is given; without annotations it is the embedded world's, so that
+    there are names to choose from. Raises UserError listing every unreadable or duplicate
     image (the first 20 of them), or every wrong annotation; then nothing is written.
     """
     paths, warnings = find_images(folder)
     entries, lexicon = read_annotations(annotations, space)
+    if lexicon is None:
+        from components.datasets.scenes.lexicon import space as embedded
+
+        lexicon = embedded()
     named = _match(entries, list(paths), annotations)
     faults: list[str] = []
     seen: dict[str, str] = {}

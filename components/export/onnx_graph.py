@@ -39,15 +39,33 @@ def export_fp32(graph: Graph, out: Path) -> None:
                                     f"dynamic axis '{label}'; give an example of size 2 or more")
     module = graph.module.eval()
     shapes = tuple(dict.fromkeys(graph.dynamic.get(name, {}), torch.export.Dim.DYNAMIC) for name in graph.inputs)
-    with quiet(), torch.no_grad():
+    with quiet(), torch.no_grad(), _plain_attention():
         try:
             program = torch.onnx.export(module, graph.example, dynamo=True, dynamic_shapes=shapes, verbose=False,
                                         input_names=list(graph.inputs), output_names=list(graph.outputs),
                                         opset_version=OPSET, external_data=False)
             onnx.checker.check_model(program.model_proto)  # an output may share its name with an inner value
         except Exception as error:
-            raise PipelineError(f"graph '{graph.name}' cannot be exported to ONNX: {error}") from error
+            raise PipelineError(f"graph '{graph.name}' cannot be exported to ONNX: {_root(error)}") from error
     onnx.save(_without_traces(program.model_proto, graph), out)
+
+
+@contextlib.contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Torch's fused transformer layer, taken in eval mode, has no ONNX form; without it all operators are plain."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def _root(error: BaseException) -> str:
+    """The first line of what set off a chain of errors; the exporter wraps it in pages of advice."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"
 
 
 def quantize(graph: Graph, fp32: Path, out: Path) -> None:

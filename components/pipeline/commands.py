@@ -46,14 +46,17 @@ def version_folder(folder: Path, name: str) -> str:
     return f"{made.name} {made.revision} (md5 {made.md5})"
 
 
-def split_dataset(dataset: Path, out: Path, seed: int) -> str:
+def split_dataset(dataset: Path, out: Path, seed: int, dev: float | None = None, test: float | None = None) -> str:
     """By the lexicon for drawn scenes, by share for anything else; refuses splits that leak."""
+    import dataclasses
+
     from components.datasets import leak, splits
     from components.datasets.store import Dataset
 
     data = Dataset(dataset)
     spec = splits.scenes_spec(seed) if splits.is_scenes(data) else splits.SplitSpec(seed)
-    made = splits.make_splits(data.labels, spec)
+    given = {name: value for name, value in (("dev", dev), ("test", test)) if value is not None}
+    made = splits.make_splits(data.labels, dataclasses.replace(spec, **given))
     leak.check_leaks(data, made)
     made.save(out / "splits.json")
     return f"{len(made.train):,} train, {len(made.dev):,} dev, {len(made.test):,} test in {out / 'splits.json'}"

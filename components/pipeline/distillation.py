@@ -25,8 +25,7 @@ def distil(plan: Plan, run: str, dataset: str, splits: str, targets: str, varian
                 here.line.advance(event["step"] + 1, event["steps"], f"loss {event['loss']:.3f}")
 
         def work(part: Path) -> None:
-            launch.train(recipe.training_task(stage), part, ranks=config.distil.ranks, zero=config.distil.zero,
-                         progress=tell)
+            launch.train(recipe.training_task(stage), part, **launch_options(config), progress=tell)
 
         settings = {name: group for name, group in as_dict(config).items() if name in ("student", "distil")}
         inputs = {"dataset": Dataset(Path(dataset)).version, "splits": Path(splits).name, "seed": plan.seed,
@@ -38,3 +37,8 @@ def distil(plan: Plan, run: str, dataset: str, splits: str, targets: str, varian
                                  step=event["step"])
         here.says(f"{len(steps):,} steps, loss {steps[-1]['loss']:.3f}")
     return str(path)
+
+
+def launch_options(config: Any) -> dict[str, Any]:
+    """How a recipe's settings want training started."""
+    return {name: getattr(config.distil, name) for name in ("ranks", "zero", "precision", "device")}

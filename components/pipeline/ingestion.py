@@ -25,12 +25,10 @@ def make_dataset(plan: Plan, run: str) -> str:
 
         path = here.produce(source(plan), work, "components.datasets")
         dataset = Dataset(path)
-        if not dataset.manifest["labels"]:
-            raise UserError("the images have no annotations, so there is nothing to learn or to score",
-                            where=f"--data {plan.data}", mend="add --annotations FILE; `foveate predict` needs none")
         here.run.log_dataset(dataset.name, dataset.version, context="ingestion")
         here.run.log_metrics({"images": len(dataset), "verbs": len(dataset.manifest["labels"])})
-        here.says(f"{len(dataset):,} images, {len(dataset.manifest['labels'])} verbs")
+        here.says(f"{len(dataset):,} images, {len(dataset.manifest['labels'])} verbs" if dataset.manifest["labels"] else
+                  f"{len(dataset):,} images without annotations: the teacher alone teaches, and nothing can be promoted")
     return str(path)
 
 

@@ -24,7 +24,7 @@ class BundleModel(mlflow.pyfunc.PythonModel):
 
         verbs = [v.strip() for v in (params or {}).get("verbs", "").split(",") if v.strip()]
         images = [load_image(bytes(image), f"row {i}") for i, image in enumerate(model_input["image"])]
-        return [json.dumps(p, ensure_ascii=False) for p in self.predictor.predict(images, verbs or None)]
+        return [json.dumps(p, ensure_ascii=False) for p in self.predictor.predict(images, verbs=verbs or None)]
 
 
 mlflow.models.set_model(BundleModel())

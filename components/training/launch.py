@@ -31,7 +31,7 @@ PATIENCE = 5.0  # seconds that torchrun has to end after each signal
 
 
 def train(spec: dict[str, Any], out: Path, *, ranks: int = 1, threads: int = 2, zero: int = 0,
-          precision: Literal["fp32", "bf16"] = "fp32", device: Literal["cpu", "cuda"] = "cpu",
+          precision: Literal["fp32", "bf16", "bf16_matmul"] = "fp32", device: Literal["cpu", "cuda"] = "cpu",
           progress: Progress | None = None) -> Path:
     """Trains what `spec` (see `TrainingSpec`) describes; returns `out` with student.safetensors and config.json in it.
 

@@ -12,7 +12,9 @@ from components.base.errors import UserError
 
 TEMPLATES = Path(__file__).parents[2] / "infra" / "deepspeed"
 ZERO_STAGES = (0, 1, 2, 3)
-PRECISIONS = ("fp32", "bf16")
+PRECISIONS = ("fp32", "bf16", "bf16_matmul")
+"""`bf16` is autocast; `bf16_matmul` keeps every tensor float32 and multiplies in bfloat16 where the processor does so
+natively (elsewhere it is fp32): on such CPUs nearly twice as fast, without casts between operations."""
 DEVICES = ("cpu", "cuda")
 
 

@@ -46,6 +46,8 @@ def _train(out: Path) -> None:
     # DeepSpeed would compile a shared-memory collective on first use (a minute, a compiler, files outside the run).
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     deepspeed.init_distributed(verbose=False)  # takes up the group made above
+    if plan.precision == "bf16_matmul" and torch.cpu._is_avx512_bf16_supported():
+        torch.backends.mkldnn.matmul.fp32_precision = "bf16"
     torch.manual_seed(plan.spec.seed)
     task = build(plan)
     with open(out / "progress.jsonl", "a", buffering=1) as stream:

@@ -1,4 +1,4 @@
-"""Tests of the drawn world: same bytes every time, sound lexicon and splits, boxes in the image, believable annotators."""
+"""Tests of the drawn world: same bytes every time, sound lexicon and splits, sane boxes, believable annotators."""
 
 import subprocess
 import sys
@@ -10,11 +10,24 @@ import numpy as np
 import pytest
 
 from components.datasets.scenes import placements, stage
-from components.datasets.scenes.__main__ import contact_sheet
 from components.datasets.scenes.annotators import BROAD_CHANCE, OPEN_CHANCE
 from components.datasets.scenes.lexicon import (
-    AGENTS, NOUNS, PLACES, POSES, PSEUDO_UNSEEN, RARE, SEEN, UNSEEN, VERBS, allowed_nouns, broader, space, train_counts)
+    AGENTS,
+    NOUNS,
+    PLACES,
+    POSES,
+    PSEUDO_UNSEEN,
+    RARE,
+    SEEN,
+    UNSEEN,
+    VERBS,
+    allowed_nouns,
+    broader,
+    space,
+    train_counts,
+)
 from components.datasets.scenes.places import PLACE_ART
+from components.datasets.scenes.sheet import contact_sheet
 from components.datasets.scenes.world import draw, encode
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,8 +42,11 @@ def _fingerprint(seeds: range) -> str:
 
 
 def test_same_bytes_twice_and_in_another_process() -> None:
-    code = ("from tests.data.test_scenes import _fingerprint\n" if (ROOT / "tests/__init__.py").exists() else
-            "import sys; sys.path.insert(0, 'tests/data')\nfrom test_scenes import _fingerprint\n") + "print(_fingerprint(range(2)))"
+    code = (
+        "from tests.data.test_scenes import _fingerprint\n"
+        if (ROOT / "tests/__init__.py").exists()
+        else "import sys; sys.path.insert(0, 'tests/data')\nfrom test_scenes import _fingerprint\n"
+    ) + "print(_fingerprint(range(2)))"
     other = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     here = _fingerprint(range(2))
     assert here == _fingerprint(range(2))
@@ -80,8 +96,8 @@ def test_things_are_large_enough_to_recognise() -> None:
             for role, box in draw(verb, seed + 50 * k).boxes.items():
                 if box:
                     sides[role].append(max(box[2] - box[0], box[3] - box[1]) / 192)
-    assert all(np.quantile(values, .1) > .15 for values in sides.values())
-    assert np.median(sides["vehicle"]) > .38
+    assert all(np.quantile(values, 0.1) > 0.15 for values in sides.values())
+    assert np.median(sides["vehicle"]) > 0.38
 
 
 def test_size_is_a_parameter() -> None:
@@ -133,7 +149,7 @@ def test_space_has_the_official_schema() -> None:
 
 
 def test_splits() -> None:
-    assert .25 <= len(UNSEEN) / len(VERBS) <= .35
+    assert 0.25 <= len(UNSEEN) / len(VERBS) <= 0.35
     assert len(PSEUDO_UNSEEN) == 8 and len(RARE) >= 5
     assert not set(UNSEEN) & set(PSEUDO_UNSEEN) and set(RARE) <= set(SEEN)
     assert sorted((*SEEN, *UNSEEN, *PSEUDO_UNSEEN)) == sorted(VERBS)
@@ -142,8 +158,11 @@ def test_splits() -> None:
 def test_every_part_of_a_held_out_verb_is_learnt_elsewhere() -> None:
     def parts(name: str) -> set[tuple[str, str]]:
         verb = VERBS[name]
-        return {("pose", pose) for pose in verb.poses} | {("place", place) for place in verb.places} | {
-            (slot.role, noun) for slot in verb.slots for noun in slot.nouns if noun}
+        return (
+            {("pose", pose) for pose in verb.poses}
+            | {("place", place) for place in verb.places}
+            | {(slot.role, noun) for slot in verb.slots for noun in slot.nouns if noun}
+        )
 
     learnt = set().union(*(parts(name) for name in SEEN if name not in RARE))
     missing = {name: parts(name) - learnt for name in (*UNSEEN, *PSEUDO_UNSEEN) if parts(name) - learnt}
@@ -152,6 +171,7 @@ def test_every_part_of_a_held_out_verb_is_learnt_elsewhere() -> None:
 
 def test_nouns_of_a_slot_come_evenly() -> None:
     from components.datasets.scenes.world import _choose_parts, _generator
+
     for verb in VERBS.values():
         drawn = [_choose_parts(verb, _generator(verb.name, seed)) for seed in range(400)]
         for slot in verb.slots:
@@ -159,7 +179,7 @@ def test_nouns_of_a_slot_come_evenly() -> None:
             expected = 400 / len(slot.nouns)
             chi = sum((counts[noun] - expected) ** 2 / expected for noun in slot.nouns)
             free = len(slot.nouns) - 1
-            assert chi < free + 5 * (2 * free) ** .5 + 4, (verb.name, slot.role, counts)
+            assert chi < free + 5 * (2 * free) ** 0.5 + 4, (verb.name, slot.role, counts)
         assert {pose for pose, _ in drawn} == set(verb.poses)
 
 
@@ -177,8 +197,8 @@ def test_annotators_mostly_agree() -> None:
                 open_ += bool(odd) and odd == [""]
                 broad += bool(odd) and odd[0] in broader(noun)
     assert open_ + broad == wrong
-    assert .88 < right / (right + wrong) < .97
-    assert 0 < open_ < broad and BROAD_CHANCE + OPEN_CHANCE < .5
+    assert 0.88 < right / (right + wrong) < 0.97
+    assert 0 < open_ < broad and BROAD_CHANCE + OPEN_CHANCE < 0.5
 
 
 def test_train_counts_have_a_long_tail() -> None:
@@ -193,6 +213,7 @@ def test_train_counts_have_a_long_tail() -> None:
 
 def test_outline_groups_do_not_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
     from components.datasets.scenes import world
+
     most = 0
 
     class Counting(world.Canvas):

@@ -43,8 +43,17 @@ def batch() -> dict[str, torch.Tensor]:
 def tables() -> losses.Tables:
     torch.manual_seed(2)
     banks = {kind: unit(5, WIDTH) for kind in ("posture", "things", "place")}
-    return losses.Tables(unit(6, WIDTH), unit(9, WIDTH), torch.arange(4), torch.arange(6), banks,
+    return losses.Tables(unit(6, WIDTH), unit(9, WIDTH), torch.arange(4), torch.zeros(4), torch.arange(6), banks,
                          dict.fromkeys((*banks, "region"), 20.0))
+
+
+def test_a_frequent_verb_is_discounted_by_its_prior(student, batch, tables):
+    """Logit adjustment: with the prior the same outputs lose more on a rare verb, so training lifts rare ones."""
+    out = run(student, batch)
+    skewed = dataclasses.replace(tables, log_prior=torch.log(torch.tensor([0.01, 0.9, 0.08, 0.01])))
+    batch["verb_seen"] = torch.tensor([0, 0, 0])
+    plain, adjusted = (losses.supervised(out, batch, skewed, 0.0, prior)["verb"] for prior in (0.0, 1.0))
+    assert adjusted > plain
 
 
 def run(student: Student, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""Drawings of animals, each facing right with its feet at the bottom; `back` is where a rider sits, `neck` where a rope goes."""
+"""Drawings of animals, each facing right, feet at the bottom; a rider sits at `back`, a rope goes to `neck`."""
 
 from .shapes import Shape, Sprite, curve, inner, oval, poly, smooth, sprite, stroke
 

@@ -1,4 +1,4 @@
-"""Three simulated annotators who mostly agree: now and then one uses a broader word, and now and then one leaves a role open."""
+"""Three simulated annotators who mostly agree: sometimes one uses a broader word or leaves a role open."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Articulated people: a skeleton from joint angles, hands and feet that can be put where they are needed, and the painting."""
+"""Articulated people: a skeleton from joint angles, hands and feet that go where they are needed, and the painting."""
 
 import math
 from dataclasses import dataclass, field
@@ -104,7 +104,7 @@ def _swing(start: Point, degrees: float, length: float, flip: int) -> Point:
 
 
 def _reach(root: Point, goal: Point, first: float, second: float, bend: int) -> tuple[Point, Point]:
-    """Two-part limb from root towards goal: the middle and the end joint. `bend` picks the side the middle joint goes to."""
+    """Two-part limb from root towards goal: its middle and end joint. `bend` is the side the middle joint goes to."""
     dx, dy = goal[0] - root[0], goal[1] - root[1]
     distance = math.hypot(dx, dy) or 1e-6
     length = min(max(distance, abs(first - second) + .01 * first), (first + second) * .995)
@@ -248,7 +248,7 @@ def paint_trunk(canvas: Canvas, figure: Figure) -> None:
     canvas.fill(back, colours["shirtshade"], True)
     if figure.person.skirt:
         hem = []
-        for side, across in (("near", .07), ("far", -.07)):
+        for side in ("near", "far"):
             knee = joints[f"{side}_knee"]
             hem.append((hip[0] + (knee[0] - hip[0]) * .85, hip[1] + (knee[1] - hip[1]) * .85))
         (ax, ay), (bx, by) = sorted(hem) if f > 0 else sorted(hem, reverse=True)

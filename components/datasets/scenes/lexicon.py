@@ -3,15 +3,33 @@
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
+from hashlib import sha256
 from typing import Any
 
 from .nouns import AGENT_ROWS, ALL_ROWS, PLACE_ROWS
 from .poses import POSES
 from .verbs import PSEUDO_UNSEEN_NAMES, RARE_NAMES, UNSEEN_NAMES, VERB_ROWS
 
-__all__ = ["AGENTS", "NOUNS", "PLACES", "POSES", "PSEUDO_UNSEEN", "RARE", "SEEN", "UNSEEN", "VERBS", "Noun", "Slot",
-           "Verb",
-           "allowed_nouns", "broader", "check_verb", "space", "synset", "train_counts"]
+__all__ = [
+    "AGENTS",
+    "NOUNS",
+    "PLACES",
+    "POSES",
+    "PSEUDO_UNSEEN",
+    "RARE",
+    "SEEN",
+    "UNSEEN",
+    "VERBS",
+    "Noun",
+    "Slot",
+    "Verb",
+    "allowed_nouns",
+    "broader",
+    "check_verb",
+    "space",
+    "synset",
+    "train_counts",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +78,20 @@ def _noun(row: tuple[str, str, str, str, str]) -> Noun:
 
 def _verb(row: tuple[Any, ...]) -> Verb:
     name, abstract, definition, poses, places, slots = row
-    built = tuple(Slot(role, tuple(synset(n.strip()) for n in nouns.split(",")), placement) for role, placement,
-                  nouns in slots)
+    built = tuple(
+        Slot(role, tuple(synset(n.strip()) for n in nouns.split(",")), placement) for role, placement, nouns in slots
+    )
     roles = {"agent", "place", *(slot.role for slot in built)}
     order = tuple(sorted(roles, key=lambda role: abstract.find(role.upper())))
-    return Verb(name, order, abstract, definition, tuple(poses.split("|")),
-                tuple(synset(p.strip()) for p in places.split(",")), built)
+    return Verb(
+        name,
+        order,
+        abstract,
+        definition,
+        tuple(poses.split("|")),
+        tuple(synset(p.strip()) for p in places.split(",")),
+        built,
+    )
 
 
 NOUNS: dict[str, Noun] = {row[1]: _noun(row) for row in ALL_ROWS}
@@ -80,7 +106,8 @@ RARE: tuple[str, ...] = RARE_NAMES
 SEEN: tuple[str, ...] = tuple(name for name in VERBS if name not in UNSEEN and name not in PSEUDO_UNSEEN)
 
 _BROADER: dict[str, tuple[str, ...]] = {
-    row[1]: tuple(synset(name.strip()) for name in row[4].split(",") if name.strip()) for row in ALL_ROWS}
+    row[1]: tuple(synset(name.strip()) for name in row[4].split(",") if name.strip()) for row in ALL_ROWS
+}
 
 
 def broader(noun: str) -> tuple[str, ...]:
@@ -118,31 +145,40 @@ def allowed_nouns(verb: str, role: str) -> frozenset[str]:
 def space() -> dict[str, Any]:
     """The lexicon in the schema of SWiG's imsitu_space.json."""
     return {
-        "nouns": {noun.synset: {"gloss": list(noun.gloss), "def": noun.definition} for noun in NOUNS.values()
-                  if noun.synset},
+        "nouns": {
+            noun.synset: {"gloss": list(noun.gloss), "def": noun.definition} for noun in NOUNS.values() if noun.synset
+        },
         "verbs": {
             verb.name: {
-                "framenet": verb.name.capitalize(), "abstract": verb.abstract, "def": verb.definition,
+                "framenet": verb.name.capitalize(),
+                "abstract": verb.abstract,
+                "def": verb.definition,
                 "order": list(verb.order),
-                "roles": {role: {"framenet": role, "def": ROLE_DEFINITIONS[role]} for role in verb.order}}
-            for verb in VERBS.values()},
+                "roles": {role: {"framenet": role, "def": ROLE_DEFINITIONS[role]} for role in verb.order},
+            }
+            for verb in VERBS.values()
+        },
     }
 
 
 ROLE_DEFINITIONS: dict[str, str] = {
-    "agent": "the one who acts", "vehicle": "what carries the agent", "tool": "what the agent acts with",
-    "item": "what the action is done to", "place": "where it happens"}
+    "agent": "the one who acts",
+    "vehicle": "what carries the agent",
+    "tool": "what the agent acts with",
+    "item": "what the action is done to",
+    "place": "where it happens",
+}
 
 
 def train_counts(total: int) -> dict[str, int]:
-    """How many training images each SEEN verb gets: rare verbs 3 to 5, the others a long tail of about 4:1, head to tail.
+    """How many training images each SEEN verb gets: rare verbs 3 to 5, the others a long tail of about 4:1.
 
     The counts add up to `total`. Raises ValueError if that would leave a common verb with fewer images than a rare one.
     """
     counts = {name: 3 + i % 3 for i, name in enumerate(RARE)}
     common = [name for name in SEEN if name not in counts]
-    # A fixed shuffle keeps the head of the tail from being one family of verbs.
-    common = [common[(i * 11) % len(common)] for i in range(len(common))] if len(common) % 11 else common
+    # Sorting by a scrambled key keeps the head of the tail from being one family of verbs.
+    common.sort(key=lambda name: sha256(name.encode()).digest())
     left = total - sum(counts.values())
     if left < 6 * len(common):
         raise ValueError(f"{total} images are too few: {sum(counts.values()) + 6 * len(common)} needed")
@@ -150,7 +186,7 @@ def train_counts(total: int) -> dict[str, int]:
     shares = [left * w / sum(weights) for w in weights]
     floors = [int(share) for share in shares]
     by_rest = sorted(range(len(common)), key=lambda i: (floors[i] - shares[i], i))
-    for i in by_rest[:left - sum(floors)]:
+    for i in by_rest[: left - sum(floors)]:
         floors[i] += 1
     counts.update(zip(common, floors, strict=True))
     return {name: counts[name] for name in SEEN}

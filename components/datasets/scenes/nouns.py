@@ -1,4 +1,4 @@
-"""Tables of the nouns of the drawn world: WordNet 3.0 synset, words, a plain definition and what else people call it."""
+"""Tables of the drawn world's nouns: WordNet 3.0 synset, words, a plain definition and what else people call it."""
 
 # Each row: (name, synset, words a dictionary lists, definition, names of broader or near words an annotator may use).
 Row = tuple[str, str, str, str, str]

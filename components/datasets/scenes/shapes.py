@@ -1,7 +1,7 @@
 """The little drawing language of the world: shapes in unit coordinates, compiled to polygons and painted with labels.
 
-A sprite is a list of shapes (x right, y down, facing right). Every shape becomes one closed polygon, so that painting is
-one affine map of all points followed by plain polygon fills. The canvas has a fourth channel that keeps, per pixel, the
+A sprite is a list of shapes (x right, y down, facing right). Every shape becomes one closed polygon, so painting is one
+affine map of all points followed by plain polygon fills. The canvas has a fourth channel that keeps, per pixel, the
 number of the outline group drawn there last: it gives both the dark contours and the exact visible boxes.
 """
 
@@ -15,11 +15,27 @@ Point = tuple[float, float]
 Colour = tuple[int, int, int]
 
 COLOURS: dict[str, Colour] = {
-    "black": (38, 36, 40), "rubber": (52, 50, 56), "white": (246, 246, 242), "grey": (142, 144, 150), "steel": (186, 192, 202),
-    "shine": (226, 231, 238), "wood": (166, 116, 66), "darkwood": (112, 74, 42), "palewood": (214, 174, 118),
-    "gold": (226, 178, 58), "green": (72, 142, 62), "darkgreen": (44, 98, 48), "red": (204, 52, 48), "pink": (236, 150, 160),
-    "cream": (244, 226, 186), "water": (96, 170, 224), "straw": (222, 190, 92), "ink": (70, 70, 80), "glass": (150, 205, 225),
-    "orange": (236, 130, 40), "brown": (120, 78, 48),
+    "black": (38, 36, 40),
+    "rubber": (52, 50, 56),
+    "white": (246, 246, 242),
+    "grey": (142, 144, 150),
+    "steel": (186, 192, 202),
+    "shine": (226, 231, 238),
+    "wood": (166, 116, 66),
+    "darkwood": (112, 74, 42),
+    "palewood": (214, 174, 118),
+    "gold": (226, 178, 58),
+    "green": (72, 142, 62),
+    "darkgreen": (44, 98, 48),
+    "red": (204, 52, 48),
+    "pink": (236, 150, 160),
+    "cream": (244, 226, 186),
+    "water": (96, 170, 224),
+    "straw": (222, 190, 92),
+    "ink": (70, 70, 80),
+    "glass": (150, 205, 225),
+    "orange": (236, 130, 40),
+    "brown": (120, 78, 48),
 }
 
 
@@ -45,7 +61,9 @@ def rect(colour: str, x0: float, y0: float, x1: float, y1: float) -> Shape:
     return Shape(colour, ((x0, y0), (x1, y0), (x1, y1), (x0, y1)))
 
 
-def oval(colour: str, x: float, y: float, rx: float, ry: float | None = None, tilt: float = 0.0, steps: int = 18) -> Shape:
+def oval(
+    colour: str, x: float, y: float, rx: float, ry: float | None = None, tilt: float = 0.0, steps: int = 18
+) -> Shape:
     """An ellipse with half axes rx, ry, turned by `tilt` degrees."""
     ry = rx if ry is None else ry
     cos, sin = math.cos(math.radians(tilt)), math.sin(math.radians(tilt))
@@ -71,9 +89,13 @@ def smooth(colour: str, *points: Point, steps: int = 4) -> Shape:
         p0, p1, p2, p3 = points[i - 1], points[i], points[(i + 1) % n], points[(i + 2) % n]
         for k in range(steps):
             t = k / steps
-            out.append(tuple(
-                0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t * t + (3 * b - a - 3 * c + d) * t * t * t)
-                for a, b, c, d in zip(p0, p1, p2, p3, strict=True)))
+            out.append(
+                tuple(
+                    0.5
+                    * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t * t + (3 * b - a - 3 * c + d) * t * t * t)
+                    for a, b, c, d in zip(p0, p1, p2, p3, strict=True)
+                )
+            )
     return Shape(colour, tuple(out))
 
 
@@ -96,12 +118,16 @@ def curve(colour: str, width: float, *points: Point, steps: int = 5) -> Shape:
     out: list[Point] = []
     ends = (points[0], *points, points[-1])
     for i in range(1, len(ends) - 2):
-        p0, p1, p2, p3 = ends[i - 1:i + 3]
+        p0, p1, p2, p3 = ends[i - 1 : i + 3]
         for k in range(steps):
             t = k / steps
-            out.append(tuple(
-                0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t * t + (3 * b - a - 3 * c + d) * t * t * t)
-                for a, b, c, d in zip(p0, p1, p2, p3, strict=True)))
+            out.append(
+                tuple(
+                    0.5
+                    * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t * t + (3 * b - a - 3 * c + d) * t * t * t)
+                    for a, b, c, d in zip(p0, p1, p2, p3, strict=True)
+                )
+            )
     return stroke(colour, width, *out, points[-1])
 
 
@@ -120,13 +146,26 @@ class Sprite:
     unit: float = 1.0  # how many of the drawing's own units the longer side measures
 
 
-BRIGHT: tuple[Colour, ...] = ((206, 58, 52), (52, 104, 186), (58, 150, 84), (232, 160, 44), (130, 76, 160), (40, 152, 160),
-                              (226, 110, 150), (94, 100, 116))
+BRIGHT: tuple[Colour, ...] = (
+    (206, 58, 52),
+    (52, 104, 186),
+    (58, 150, 84),
+    (232, 160, 44),
+    (130, 76, 160),
+    (40, 152, 160),
+    (226, 110, 150),
+    (94, 100, 116),
+)
 ACCENTS: tuple[Colour, ...] = ((244, 214, 90), (240, 240, 236), (60, 66, 84), (226, 92, 70), (112, 190, 214))
 
 
-def sprite(*shapes: Shape, hues: tuple[Colour, ...] = BRIGHT, accents: tuple[Colour, ...] = ACCENTS,
-           size: float = 1.0, **spots: Point) -> Sprite:
+def sprite(
+    *shapes: Shape,
+    hues: tuple[Colour, ...] = BRIGHT,
+    accents: tuple[Colour, ...] = ACCENTS,
+    size: float = 1.0,
+    **spots: Point,
+) -> Sprite:
     """Compile shapes. `size` scales the thing against others of its kind; `spots` name points such as seat or hull."""
     xs = [x for shape in shapes for x, _ in shape.points]
     ys = [y for shape in shapes for _, y in shape.points]
@@ -136,9 +175,17 @@ def sprite(*shapes: Shape, hues: tuple[Colour, ...] = BRIGHT, accents: tuple[Col
         stop = start + 2 * len(shape.points)
         table.append((shape.colour, start, stop, shape.inner))
         start = stop
-    return Sprite(hues, accents, np.array(xs) * scale, np.array(ys) * scale, tuple(table),
-                  (min(xs) * scale, min(ys) * scale, max(xs) * scale, max(ys) * scale),
-                  {name: (x * scale, y * scale) for name, (x, y) in spots.items()}, size, 1.0 / scale)
+    return Sprite(
+        hues,
+        accents,
+        np.array(xs) * scale,
+        np.array(ys) * scale,
+        tuple(table),
+        (min(xs) * scale, min(ys) * scale, max(xs) * scale, max(ys) * scale),
+        {name: (x * scale, y * scale) for name, (x, y) in spots.items()},
+        size,
+        1.0 / scale,
+    )
 
 
 def shade(colour: Colour, factor: float) -> Colour:
@@ -158,8 +205,8 @@ ImageDraw.Draw(_SHADOW).ellipse((8, 2, 55, 13), fill=110)
 class Canvas:
     """A four-channel picture at twice the final size: red, green, blue and the outline group of each pixel.
 
-    `label(name)` opens a group range for a named thing; everything painted until the next call belongs to it. Group 0 is
-    the background. Groups run out at 255, far above what a scene needs; the last one is then shared.
+    `label(name)` opens a group range for a named thing; what is painted until the next call belongs to it. Group 0 is
+    the background; what is labelled "-" is painted as background. Groups run out at 255, far above what a scene needs.
     """
 
     def __init__(self, image: Image.Image) -> None:
@@ -192,14 +239,27 @@ class Canvas:
             self.group += 1
             self.owners.append(self.owner)
 
+    def ranges(self, owner: str) -> list[tuple[int, int]]:
+        """First and last group of every run of groups that belongs to a thing."""
+        runs: list[tuple[int, int]] = []
+        for group, name in enumerate(self.owners):
+            if name == owner:
+                if runs and runs[-1][1] == group - 1:
+                    runs[-1] = runs[-1][0], group
+                else:
+                    runs.append((group, group))
+        return runs
+
     def fill(self, flat: list[float], colour: Colour, same_group: bool = False) -> None:
         """Fill one polygon given as [x0, y0, x1, y1, ...] in canvas pixels."""
         if not same_group or not self.group:
             self.next_group()
         self.pen.polygon(flat, fill=(*colour, self.group if self.owner != "-" else 0))
 
-    def paint(self, art: Sprite, x: float, y: float, scale: float, flip: int, turn: float, colours: dict[str, Colour]) -> None:
-        """Paint a sprite with its origin at (x, y), `scale` pixels long, facing `flip`, turned clockwise by `turn` radians."""
+    def paint(
+        self, art: Sprite, x: float, y: float, scale: float, flip: int, turn: float, colours: dict[str, Colour]
+    ) -> None:
+        """Paint a sprite with its origin at (x, y), `scale` pixels long, facing `flip`, turned by `turn` radians."""
         cos, sin = math.cos(turn) * scale, math.sin(turn) * scale
         px = x + flip * (art.xs * cos - art.ys * sin)
         py = y + (art.xs * sin + art.ys * cos)

@@ -1,7 +1,18 @@
 """Drawings of vessels, food, plants, heaps and furniture; they stand upright, with their foot at the bottom."""
 
-from .shapes import Sprite, curve, inner, oval, poly, rect, ring, smooth, sprite, stroke
-from .tools import WOODS
+from .shapes import Shape, Sprite, curve, inner, oval, poly, rect, ring, smooth, sprite, stroke
+
+
+def _bricks() -> list[Shape]:
+    """Courses of bricks, every other one shifted by half a brick."""
+    bricks = []
+    for j, y in enumerate((-.88, -.68, -.48, -.28, -.08, .12, .32, .52)):
+        for i in range(4):
+            x = -.6 + .4 * i - (j % 2) * .2
+            if x < .58:
+                bricks.append(inner(rect("m" if (i + j) % 3 else "l", max(-.61, x), y, min(.61, x + .36), y + .16)))
+    return bricks
+
 
 VESSELS: dict[str, Sprite] = {
     "watering can": sprite(ring("d", -.1, -.14, .24, .055), stroke("m", .09, (.18, .22), (.54, -.2)),
@@ -176,8 +187,8 @@ NATURE: dict[str, Sprite] = {
                     inner(stroke("d", .02, (-.9, -.03), (.2, -.02))), inner(stroke("d", .02, (-.2, .03),
                         (.92, .02))), poly("d", (-1, .06), (1, .06), (1, .12), (-1, .12)),
                         hues=((206, 162, 100), (224, 186, 128), (176, 130, 80)), deck=(0, -.06), size=1.05),
-    "wall": sprite(rect("d", -.62, -.9, .62, .7), *(inner(rect("m" if (i + j) % 3 else "l", max(-.61, x), y,
-                                                               min(.61, x + .36), y + .16)) for j, y in enumerate((-.88, -.68, -.48, -.28, -.08, .12, .32, .52)) for i, x in enumerate((-.6 - (j % 2) * .2, -.2 - (j % 2) * .2, .2 - (j % 2) * .2, .6 - (j % 2) * .2)) if x < .58), hues=((188, 102, 78), (170, 160, 150), (200, 140, 100)), size=1.35),
+    "wall": sprite(rect("d", -.62, -.9, .62, .7), *_bricks(), size=1.35,
+                   hues=((188, 102, 78), (170, 160, 150), (200, 140, 100))),
     "fence": sprite(stroke("d", .1, (-.9, -.16), (.9, -.16)), stroke("d", .1, (-.9, .2), (.9, .2)),
                     *(poly("m", (x - .1, .44), (x - .1, -.34), (x, -.46), (x + .1, -.34), (x + .1, .44))
                       for x in (-.72, -.36, 0, .36, .72)), hues=((240, 238, 230), (186, 134, 82), (140, 150, 160)),
@@ -228,13 +239,15 @@ GOODS: dict[str, Sprite] = {
                        *(inner(rect("white", -.66 + k * .15 - j * .015, -.1 + j * .1, -.55 + k * .15 - j * .015,
                                     -.03 + j * .1)) for j in range(3) for k in range(9)),
                                     hues=((60, 62, 70), (150, 154, 162), (90, 84, 100)), size=.95),
-    "ball": sprite(oval("m", 0, 0, .5, steps=22), inner(poly("a", (0, -.2), (.19, -.06), (.12, .16), (-.12, .16),
-                                                             (-.19, -.06))), inner(poly("a", (-.12, -.48),
-                                                                 (.12, -.48), (0, -.36))), inner(poly("a", (.46,
-                                                                     -.16), (.47, .1), (.34, -.02))), inner(poly("a",
-                                                                         (-.46, -.16), (-.47, .1), (-.34, -.02))), inner(poly("a", (-.3, .4), (-.1, .48), (-.18, .32))), inner(poly("a", (.3, .4), (.1, .48), (.18, .32))), inner(oval("white", -.2, -.26, .08, .06)),
-                   hues=((244, 244, 240), (232, 120, 44), (220, 60, 60), (250, 210, 70), (70, 130, 210)),
-                   accents=((44, 44, 50), (40, 70, 140), (130, 40, 40)), size=.72),
+    "ball": sprite(
+        oval("m", 0, 0, .5, steps=22),
+        inner(poly("a", (0, -.2), (.19, -.06), (.12, .16), (-.12, .16), (-.19, -.06))),
+        inner(poly("a", (-.12, -.48), (.12, -.48), (0, -.36))),
+        inner(poly("a", (.46, -.16), (.47, .1), (.34, -.02))), inner(poly("a", (-.46, -.16), (-.47, .1), (-.34, -.02))),
+        inner(poly("a", (-.3, .4), (-.1, .48), (-.18, .32))), inner(poly("a", (.3, .4), (.1, .48), (.18, .32))),
+        inner(oval("white", -.2, -.26, .08, .06)), size=.72,
+        hues=((244, 244, 240), (232, 120, 44), (220, 60, 60), (250, 210, 70), (70, 130, 210)),
+        accents=((44, 44, 50), (40, 70, 140), (130, 40, 40))),
     "barbell": sprite(stroke("steel", .05, (-1, 0), (1, 0)), rect("m", -.86, -.32, -.72, .32),
                       rect("d", -.7, -.24, -.6, .24), rect("m", .72, -.32, .86, .32), rect("d", .6, -.24, .7, .24),
                       inner(rect("l", -.83, -.26, -.8, .26)), inner(rect("l", .75, -.26, .78, .26)),

@@ -1,4 +1,4 @@
-"""Drawings of vehicles, boats and boards, each facing right; wheels or hull at the bottom, named spots for the rider."""
+"""Drawings of vehicles, boats and boards, each facing right, wheels or hull down, with named spots for the rider."""
 
 from .shapes import Sprite, curve, inner, oval, poly, rect, ring, smooth, sprite, stroke
 

@@ -40,7 +40,7 @@ class Prompts(nn.Module):
         super().__init__()
         self.use_scene, self.use_instance = scene, instance
         self.edges = nn.Parameter(torch.zeros(4, width))  # top, bottom, left, right
-        self.bank = nn.Parameter(torch.randn(1, width, BANK, BANK) * 1e-3)
+        self.bank = nn.Parameter(torch.randn(BANK * BANK, width) * 1e-3)
 
     def scene(self, patches: Tensor) -> Tensor:  # [B, T, D] -> [B, T, D]
         if not self.use_scene:
@@ -52,16 +52,23 @@ class Prompts(nn.Module):
         return patches + added.reshape(1, -1, patches.shape[-1])
 
     def instance(self, patches: Tensor, boxes: Tensor, there: Tensor) -> Tensor:
-        """patches [B,T,D], boxes [B,R,4], there [B,R] -> [B,R,T,D]: the bank, laid into each role's own box."""
-        batch, roles = boxes.shape[:2]
-        each = patches[:, None].expand(-1, roles, -1, -1)
+        """What each role's box holds, with the bank laid into that box: patches [B,T,D], boxes [B,R,4] -> [B,R,D].
+
+        The mean over the box of (patch + prompt) is the mean of the patches plus the bank's cells, each as often as the
+        box shows it; laying an identity instead of the bank gives those shares without a prompt per patch in memory.
+        """
+        inside = geometry.share(boxes)  # [B, R, T]
+        held = inside @ patches
         if not self.use_instance:
-            return each
+            return held
+        batch, roles = boxes.shape[:2]
         low, high = geometry.corners(boxes)[..., None, :].split(2, -1)
         at = (geometry.centres().to(boxes) - low) / (high - low).clamp(min=1e-3) * 2 - 1  # [B, R, T, 2] inside: -1..1
-        bank = self.bank.expand(batch * roles, -1, -1, -1)
-        laid = F.grid_sample(bank, at.view(batch * roles, GRID, GRID, 2), align_corners=False)  # zero outside the box
-        return each + laid.flatten(2).transpose(1, 2).view(batch, roles, -1, patches.shape[-1]) * there[..., None, None]
+        cells = torch.eye(BANK * BANK, device=boxes.device).view(1, BANK * BANK, BANK, BANK)
+        laid = F.grid_sample(cells.expand(batch * roles, -1, -1, -1), at.view(batch * roles, GRID, GRID, 2),
+                             align_corners=False, padding_mode="border")  # [B * R, cells, G, G]
+        shares = (laid.flatten(2) @ inside.flatten(0, 1)[..., None]).view(batch, roles, -1)  # [B, R, cells]
+        return held + shares @ self.bank * there[..., None]
 
 
 class Aligner(nn.Module):
@@ -91,10 +98,8 @@ class Aligner(nn.Module):
 
     def instances(self, grid: Tensor, boxes: Tensor, words: Rationales) -> Tensor:
         """The instance targets a_i.  grid [B,1+T,D], boxes [B,R,4] -> [B,R,E] unit"""
-        patches = self.prompts.instance(grid[:, 1:], boxes, words.told)  # [B, R, T, D]
-        inside = geometry.share(boxes)[..., None]  # [B, R, T, 1]
-        pooled = (inside * patches).sum(2)
-        plain = (inside * grid[:, None, 1:]).sum(2)
+        pooled = self.prompts.instance(grid[:, 1:], boxes, words.told)  # [B, R, D]
+        plain = geometry.share(boxes) @ grid[:, 1:]
         batch, roles = boxes.shape[:2]
         flat = self._add(F.normalize(self.to_text(plain), dim=-1).flatten(0, 1), pooled.flatten(0, 1),
                          words.noun.flatten(0, 1)[:, None], words.told.flatten()[:, None])

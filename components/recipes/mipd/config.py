@@ -1,6 +1,7 @@
 """Every setting of the MIPD recipe, in one place."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from components.datasets.draw import DrawSpec
 from components.recipes.mipd.model import Architecture
@@ -53,6 +54,7 @@ class Terms:
 class Distil:
     """Student training. `teacher` off: labels only, the honest baseline; `label_text`: the labels' own nouns as text on
     the scene vector, the stronger baseline; `shuffle`: each image gets another image's teacher signals, the control.
+    `prior`: how far the verb loss discounts that some verbs have more images (logit adjustment, Menon et al. 2021).
     `names_known`: whether the teacher's verb distribution that is distilled ranges over unseen verbs' names too.
     """
 
@@ -66,8 +68,11 @@ class Distil:
     weight_decay: float = 0.05
     verb_dropout: float = 0.5
     smoothing: float = 0.1
+    prior: float = 1.0
     ranks: int = 1
     zero: int = 0
+    precision: Literal["fp32", "bf16", "bf16_matmul"] = "bf16_matmul"
+    device: Literal["cpu", "cuda"] = "cpu"
     checkpoint_every: int = 100
     terms: Terms = field(default_factory=Terms)
 

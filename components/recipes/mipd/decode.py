@@ -19,9 +19,12 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
 
 
-def verb_logits(scene: np.ndarray, vectors: np.ndarray, seen: np.ndarray, decoding: Mapping[str, Any]) -> np.ndarray:
-    """Calibrated logits [B, V]: cosines at the learnt scale, less the penalty of verbs that had training images."""
-    return (decoding["scale_verb"] * scene @ vectors.T - decoding["penalty"] * seen) / decoding["temperature"]
+def verb_logits(scene: np.ndarray, vectors: np.ndarray, evidence: np.ndarray, decoding: Mapping[str, Any]) -> np.ndarray:
+    """Calibrated logits [B, V]: cosines at the learnt scale, less a penalty for having been trained on.
+
+    Calibrated stacking (Chao et al., arXiv 1605.04253) with the penalty scaled by each verb's `evidence` [V] in 0..1.
+    """
+    return (decoding["scale_verb"] * scene @ vectors.T - decoding["penalty"] * evidence) / decoding["temperature"]
 
 
 def decode(run_encoder: Run, run_decoder: Run, tables: Mapping[str, np.ndarray], vocabulary: Mapping[str, Any],
@@ -41,8 +44,8 @@ def decode(run_encoder: Run, run_decoder: Run, tables: Mapping[str, np.ndarray],
     row = {name: i for i, name in enumerate(listed)}
     names = list(extra_verbs) if extra_verbs else list(decoding["candidates"])
     vectors = np.stack([extra_verbs[n] for n in names]) if extra_verbs else tables["verbs"][[row[n] for n in names]]
-    seen = np.array([name in row and vocabulary["verbs"][name]["group"] in ("common", "rare") for name in names])
-    logits = verb_logits(encoded["scene"], vectors, seen, decoding)
+    evidence = np.array([vocabulary["verbs"][name]["evidence"] if name in row else 0.0 for name in names])
+    logits = verb_logits(encoded["scene"], vectors, evidence, decoding)
     probability = np.exp(log_softmax(logits))
     order = np.argsort(-logits, axis=1, kind="stable")[:, :max(top, 1)]
 

@@ -4,6 +4,7 @@ Grid features come from the cache; everything after them is what ships.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from components.recipes.mipd.model import Student
 from components.recipes.protocol import Stage
 
 BATCH = 64
+ENOUGH = 10  # training images at which a verb pays half of the penalty on seen verbs: rare ones are hardly favoured
 
 
 def load_student(folder: Path) -> tuple[Student, Config]:
@@ -65,9 +67,11 @@ class Runner:
     def vocabulary(self) -> dict[str, Any]:
         """What ships as vocabulary.json; its orders are those of the text tables."""
         group = {v: g for g, verbs in self.splits.verbs.items() for v in verbs}
+        images = Counter(self.dataset.labels[i] for i in self.splits.train)
         space = self.dataset.space
         return {"verbs": {v: {"order": list(space["verbs"][v]["order"]), "abstract": space["verbs"][v]["abstract"],
-                              "group": group.get(v, "unseen")} for v in self.lexicon.verbs},
+                              "group": group.get(v, "unseen"),
+                              "evidence": round(images[v] / (images[v] + ENOUGH), 4)} for v in self.lexicon.verbs},
                 "roles": list(self.lexicon.roles),
                 "nouns": {n: {"name": noun_name(space, n), "gloss": space["nouns"][n]["gloss"] if n else []}
                           for n in self.lexicon.nouns}}
@@ -96,8 +100,9 @@ class Runner:
         if not len(labels) or not seen[labels].any() or not pseudo[labels].any():
             return constants
         logits = scale * self.scenes(list(self.splits.dev)) @ self.tables()["verbs"].T
-        penalty, _ = calibration.choose_penalty(logits, labels, seen, pseudo)
-        shifted = np.where(seen | pseudo, logits - penalty * seen, -np.inf)
+        evidence = np.array([v["evidence"] for v in self.vocabulary()["verbs"].values()])
+        penalty, _ = calibration.choose_penalty(logits, labels, seen, pseudo, evidence=evidence)
+        shifted = np.where(seen | pseudo, logits - penalty * evidence, -np.inf)
         return constants | {"penalty": float(penalty), "temperature": float(calibration.fit_temperature(shifted, labels))}
 
 

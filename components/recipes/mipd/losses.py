@@ -24,17 +24,20 @@ class Tables:
     verbs: Tensor  # [V, E]
     nouns: Tensor  # [W, E]
     seen: Tensor  # [seen]
+    log_prior: Tensor  # [seen] log share of each seen verb among the training images
     distilled: Tensor
     banks: dict[str, Tensor]
     scales: dict[str, float]
 
 
-def supervised(out: dict[str, Tensor], batch: dict[str, Tensor], tables: Tables, smoothing: float) -> dict[str, Tensor]:
+def supervised(out: dict[str, Tensor], batch: dict[str, Tensor], tables: Tables, smoothing: float,
+               prior: float = 0.0) -> dict[str, Tensor]:
     """Losses against annotations; samples without one (verb_seen -1, no role present) take no part."""
     present, grounded, box, labelled = batch["present"], batch["grounded"], batch["box"], batch["verb_seen"] >= 0
     terms: dict[str, Tensor] = {}
     if labelled.any():
         seen = out["scale_verb"] * out["scene"][labelled] @ tables.verbs[tables.seen].T
+        seen = seen + prior * tables.log_prior  # what is frequent must not win for that alone (Menon 2021, eq. 10)
         terms["verb"] = F.cross_entropy(seen, batch["verb_seen"][labelled], label_smoothing=smoothing)
     if present.any():
         nouns = out["scale_noun"] * out["noun"][present] @ tables.nouns.T  # [K, W]

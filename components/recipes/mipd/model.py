@@ -34,13 +34,13 @@ class SceneEncoder(nn.Module):
 
     def __init__(self, size: Architecture):
         super().__init__()
-        self.drop = nn.Dropout(size.dropout)
+        self.drop = nn.Dropout1d(size.dropout)
         self.trunk = Trunk(size.width, size.layers, size.heads)
         self.local = nn.Linear(CHANNELS, size.width)
         self.scene = readout(size.width, WIDTH)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # [B,T,C] -> [B,E] unit, [B,T,M], [B,D]
-        features = self.drop(features)
+        features = self.drop(features.transpose(1, 2)).transpose(1, 2)  # whole channels: cheaper, and harder to evade
         tokens, whole = self.trunk(features)
         memory = torch.cat([tokens, tokens + self.local(self.trunk.norm_in(features))], -1)
         return F.normalize(self.scene(whole), dim=-1), memory, whole

@@ -14,9 +14,11 @@ from components.teachers.protocol import Teacher
 def reference(teacher: Teacher, stage: Stage, split: str) -> dict[str, float]:
     """Top-1 of the teacher on seen, rare and unseen verbs when all names compete, asked with the verbs' names only."""
     dataset, splits = Dataset(stage.dataset), Splits.load(stage.splits)
-    ids = list(getattr(splits, split))
+    ids = [i for i in getattr(splits, split) if dataset.labels[i]]
     slices = groups(splits)
     names = sorted(slices["seen"] | slices["unseen"])
+    if not names:
+        return {}
     chosen = [names[i] for start in range(0, len(ids), 128)
               for i in teacher.score([view(dataset, i) for i in ids[start:start + 128]], names).argmax(1)]
     truth = np.array([dataset.labels[i] for i in ids])

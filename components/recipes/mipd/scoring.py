@@ -33,7 +33,12 @@ def score(predictions: Sequence[dict[str, Any]], stage: Stage, split: str) -> Re
     """See `components.recipes.protocol.Recipe.score`."""
     dataset, splits = Dataset(stage.dataset), Splits.load(stage.splits)
     settings = stage.config.evaluate
-    truth = {s.name: s.annotation for s in dataset.samples(getattr(splits, split), images=False)}
+    truth = {s.name: s.annotation for s in dataset.samples(getattr(splits, split), images=False) if s.annotation}
+    known = "in the distilled verb distribution too" if stage.config.distil.names_known else "never named in training"
+    protocol = {k: v.format(names=known) for k, v in PROTOCOL.items()}
+    if not truth:  # unlabelled images: there is nothing to score, and so nothing that could be promoted
+        return Report({}, {}, {}, protocol)
+    predictions = [p for p in predictions if p["image"] in truth]
     scores = situation.score(predictions, truth, dataset.space, convention=settings.convention, average="verb")
     of = {p["image"]: p for p in predictions}
     among = np.array([float(of[i]["among_unseen"][:1] == [v]) for i, v in zip(scores.images, scores.verbs, strict=True)])
@@ -64,9 +69,9 @@ def score(predictions: Sequence[dict[str, Any]], stage: Stage, split: str) -> Re
                   for number in ("top1_verb", "top1_value", "top1_grnd_value")}
     for name, mask in masks.items():
         per_sample[f"{name}.top1_verb"] = {i: per_sample["top1_verb"][i] for i in np.array(scores.images)[mask]}
-    known = "in the distilled verb distribution too" if stage.config.distil.names_known else "never named in training"
-    return Report(metrics, intervals, per_sample, {k: v.format(names=known) for k, v in PROTOCOL.items()},
-                  tables(scores, of, confidence, splits))
+    if "harmonic" in metrics:  # no image has a harmonic mean of its own: its two halves are compared
+        per_sample |= {f"harmonic.{side}": per_sample[f"{side}.top1_verb"] for side in ("seen", "unseen")}
+    return Report(metrics, intervals, per_sample, protocol, tables(scores, of, confidence, splits))
 
 
 def record_roles(metrics: dict[str, float], name: str, scores: situation.SituationScores) -> None:

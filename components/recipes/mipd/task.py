@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from components.base.config import as_dict, from_dict
 from components.datasets.splits import Splits
@@ -43,13 +44,17 @@ class MipdTask:
         self.model = Student(config.student)
         seen = [i for i, v in enumerate(self.lexicon.verbs) if v in {*split.verbs["common"], *split.verbs["rare"]}]
         self.tables = losses.Tables(
-            self.lexicon.verb_vectors, self.lexicon.noun_vectors, torch.tensor(seen, dtype=torch.long),
+            self.lexicon.verb_vectors, self.lexicon.noun_vectors, torch.tensor(seen, dtype=torch.long), self._log_prior(seen),
             torch.arange(len(self.lexicon.verbs)) if self.settings.names_known or not seen else torch.tensor(seen),
             self.teacher.banks if self.teacher else {}, self.teacher.scales if self.teacher else {})
         self.place_among_seen = torch.full((len(self.lexicon.verbs) + 1,), -1)  # the last: no annotation
         self.place_among_seen[torch.tensor(seen, dtype=torch.long)] = torch.arange(len(seen))
         self.per_epoch = max(1, len(self.samples.ids) // self.settings.batch_size)
         self.steps = self.settings.epochs * self.per_epoch
+
+    def _log_prior(self, seen: list[int]) -> Tensor:
+        counts = torch.bincount(self.samples.verb.clamp(min=0), minlength=len(self.lexicon.verbs))[seen].float()
+        return torch.log(counts.clamp(min=1) / counts.sum().clamp(min=1))
 
     def rows(self, step: int, rank: int, world: int) -> Tensor:
         """This rank's rows of the training samples: an epoch is one permutation drawn from the seed."""
@@ -81,9 +86,10 @@ class MipdTask:
         return batch | {"features": features, "box": box}, ids
 
     def loss(self, model: torch.nn.Module, batch: Mapping[str, Tensor], step: int) -> dict[str, Tensor]:
-        out = model(batch["features"], batch["verb"], batch["roles"], batch["present"], batch["box"],
-                    batch.get("composites"))
-        terms = losses.supervised(out, batch, self.tables, self.settings.smoothing)
+        with sdpa_kernel(SDPBackend.MATH):  # on CPU the fused kernel's backward is several times slower at these sizes
+            out = model(batch["features"], batch["verb"], batch["roles"], batch["present"], batch["box"],
+                        batch.get("composites"))
+        terms = losses.supervised(out, batch, self.tables, self.settings.smoothing, self.settings.prior)
         if self.settings.label_text:
             terms |= losses.label_text(out, batch, self.tables)
         if self.teacher:

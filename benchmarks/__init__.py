@@ -1,0 +1,1 @@
+"""Measurements that are re-made by one command each; they print and write figures, and assert nothing about time."""
