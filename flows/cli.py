@@ -279,20 +279,25 @@ def teacher_info(name) -> None:
 
 @teacher.command("ask")
 @click.argument("image", type=click.Path(path_type=Path))
-@click.option("--among", required=True, help="Candidate texts, separated by commas.")
+@click.option("--question", default="Describe the picture in one sentence.", show_default=True)
+@click.option("--among", default="", help="Candidate texts to choose between, separated by commas.")
 @click.option("--teacher", "name", default="embedded", show_default=True)
-def teacher_ask(image, among, name) -> None:
-    """Ask which text fits a picture: `foveate teacher ask photo.jpg --among "surfing, sailing"`."""
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+def teacher_ask(image, question, among, name, as_json) -> None:
+    """Ask the teacher about a picture: `foveate teacher ask photo.jpg --among "surfing, sailing"`."""
     from components.pipeline.commands import ask_teacher
 
-    for text, probability in ask_teacher(image, [t.strip() for t in among.split(",") if t.strip()], name):
-        click.echo(f"{probability:6.3f}  {text}")
+    said = ask_teacher(image, question, [t.strip() for t in among.split(",") if t.strip()], name)
+    if as_json:
+        _emit(said, "-")
+    else:
+        click.echo("\n".join([said["answer"], *(f"{p:6.3f}  {t}" for t, p in said["among"].items())]))
 
 
 @teacher.command("train")
 @click.option("--out", type=FILE, required=True, help="Where the safetensors file is written.")
 def teacher_train(out) -> None:
-    """Make the embedded teacher's weights again (about half an hour on two cores)."""
+    """Make the embedded teacher's weights again (some ten minutes on two cores)."""
     from components.pipeline.commands import train_teacher
 
     _emit(train_teacher(out, lambda line: click.echo(line, err=True)), "-")

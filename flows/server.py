@@ -101,10 +101,22 @@ def prefect_api() -> Iterator[None]:
     try:
         import flows.pipeline  # noqa: F401 - the heavy imports, while the server starts
         child.wait()
-        yield
+        try:
+            yield
+        finally:
+            _say_goodbye()
     finally:
         del os.environ["PREFECT_API_URL"]
         child.stop()
+
+
+def _say_goodbye() -> None:
+    """Sends what Prefect still has to tell; once the server is gone, it would try for minutes at exit."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    for worker in (APILogWorker, EventsWorker):
+        worker.drain_all(timeout=10)
 
 
 def serve_pages(say: Callable[[str], None], *, open_browser: bool) -> None:

@@ -75,19 +75,19 @@ def describe_teacher(name: str) -> dict[str, Any]:
     return dataclasses.asdict(teacher.identity) | {"accuracy": getattr(teacher, "card", {})}
 
 
-def ask_teacher(image: Path, candidates: list[str], name: str) -> list[tuple[str, float]]:
-    """Candidates with their probabilities, likeliest first."""
+def ask_teacher(image: Path, question: str, candidates: list[str], name: str) -> dict[str, Any]:
+    """What the teacher says of a picture in its own words, and of candidates their probabilities, likeliest first."""
     from components import teachers
-    from components.base.errors import UserError
     from components.datasets.images import load_image
     from components.datasets.schema import sample_id
-    from components.teachers.protocol import View
+    from components.teachers.protocol import Question, View
 
-    if not candidates:
-        raise UserError("no candidates given", where="--among", mend='for example --among "surfing, sailing"')
     pixels = load_image(image)
-    scores = teachers.get(name).score([View(sample_id(image.read_bytes()), lambda: pixels)], candidates)[0]
-    return sorted(zip(candidates, map(float, scores), strict=True), key=lambda pair: -pair[1])
+    view, asked = View(sample_id(image.read_bytes()), lambda: pixels), teachers.get(name)
+    said = asked.answer([view], [Question("free", question, "ask/1")])[0].text
+    scores = asked.score([view], candidates)[0] if candidates else []
+    ranked = sorted(zip(candidates, map(float, scores), strict=True), key=lambda pair: -pair[1])
+    return {"teacher": dataclasses.asdict(asked.identity), "answer": said, "among": dict(ranked)}
 
 
 def train_teacher(out: Path, report: Callable[[str], None]) -> dict[str, float]:

@@ -27,7 +27,7 @@ from components.teachers.pretraining import novelty, vocabulary
 from components.teachers.protocol import Answer, Composite, Identity, Question, View
 
 WEIGHTS = Path(__file__).with_name("embedded.safetensors")
-SHA256 = "0ceb9003eeb5dba647b54821809c4ef07925dc9ef48c0f2279b36659e129cdd5"
+SHA256 = "1ab110f4a953316f16daa8baab4f7f07cb0475be3f5a9b294fe6a9faaa0fd920"
 
 
 class EmbeddedTeacher:

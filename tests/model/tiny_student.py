@@ -88,7 +88,8 @@ def decoder_graph() -> Graph:
 
 def spec() -> ExportSpec:
     """A student of the `mipd` recipe's interface."""
-    vocabulary = {"verbs": {v: {"order": o, "abstract": a, "group": g} for v, (o, a, g) in VERBS.items()},
+    vocabulary = {"verbs": {v: {"order": o, "abstract": a, "group": g, "evidence": float(g in ("common", "rare"))}
+                            for v, (o, a, g) in VERBS.items()},
                   "roles": ROLES, "nouns": NOUNS}
     names = [noun["name"] or "nothing" for noun in NOUNS.values()]
     tables = {"verbs": embed(list(VERBS)), "roles": embed(ROLES), "nouns": embed(names)}
