@@ -5,7 +5,7 @@ import torch
 
 from components.encoders.image import TOKENS
 from components.encoders.text import WIDTH
-from components.recipes.mipd.alignment import Aligner, Rationales, losses
+from components.recipes.mipd.alignment import Aligner, Layout, Rationales, losses
 
 
 def unit(*shape: int) -> torch.Tensor:
@@ -19,7 +19,7 @@ def batch():
     words = Rationales(unit(images, phrases, WIDTH), torch.ones(images, phrases, dtype=torch.bool), unit(images, WIDTH),
                        unit(images, roles, WIDTH), unit(images, roles, WIDTH), torch.ones(images, roles, dtype=torch.bool))
     boxes = torch.rand(images, roles, 4) * 0.3 + 0.3
-    return unit(images, 1 + TOKENS, WIDTH), boxes, words
+    return unit(images, 1 + TOKENS, WIDTH), Layout.of(boxes), words
 
 
 def moved(aligner: Aligner, batch, steps: int = 2) -> Aligner:
@@ -52,14 +52,22 @@ def test_prompt_parameters_exist_before_the_optimiser_and_move(batch):
 
 
 def test_instance_prompt_follows_the_boxes_of_its_own_image(batch):
-    grid, boxes, words = batch
+    grid, _, words = batch
+    boxes = torch.rand(4, 3, 4) * 0.3 + 0.3
     prompts = Aligner(WIDTH).prompts
-    before = prompts.instance(grid[:, 1:], boxes, words.told)
+    before = prompts.instance(grid[:, 1:], Layout.of(boxes), words.told)
     other = boxes.clone()
     other[1, 0] = torch.tensor([0.2, 0.2, 0.2, 0.2])
-    after = prompts.instance(grid[:, 1:], other, words.told)
-    assert not torch.equal(before[1, 0], after[1, 0])
-    assert torch.equal(before[0], after[0]) and torch.equal(before[2:], after[2:]) and torch.equal(before[1, 1:], after[1, 1:])
+    after = prompts.instance(grid[:, 1:], Layout.of(other), words.told)
+    same = torch.ones(4, 3, dtype=torch.bool)
+    same[1, 0] = False
+    assert not torch.allclose(before[1, 0], after[1, 0]) and torch.allclose(before[same], after[same])
+
+
+def test_the_bank_is_laid_into_the_box_as_into_a_picture(batch):
+    """A box over the whole image shows every cell of the bank equally; a bank cell in one corner only, there only."""
+    whole = Layout.of(torch.tensor([[[0.5, 0.5, 1.0, 1.0]]])).shares[0, 0]
+    assert whole.sum() == pytest.approx(1, abs=1e-4) and whole.max() < 2.5 * whole.min()
 
 
 def test_scene_prompt_touches_the_borders_only(batch):

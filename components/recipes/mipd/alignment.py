@@ -51,24 +51,37 @@ class Prompts(nn.Module):
                  + first[None, :, None] * self.edges[2] + last[None, :, None] * self.edges[3])
         return patches + added.reshape(1, -1, patches.shape[-1])
 
-    def instance(self, patches: Tensor, boxes: Tensor, there: Tensor) -> Tensor:
-        """What each role's box holds, with the bank laid into that box: patches [B,T,D], boxes [B,R,4] -> [B,R,D].
+    def instance(self, patches: Tensor, layout: "Layout", there: Tensor) -> Tensor:
+        """What each role's box holds, with the bank laid into that box: patches [B,T,D] -> [B,R,D].
 
         The mean over the box of (patch + prompt) is the mean of the patches plus the bank's cells, each as often as the
-        box shows it; laying an identity instead of the bank gives those shares without a prompt per patch in memory.
+        box shows it: no prompted copy of the patches is ever needed.
         """
-        inside = geometry.share(boxes)  # [B, R, T]
-        held = inside @ patches
-        if not self.use_instance:
-            return held
-        batch, roles = boxes.shape[:2]
+        held = layout.inside @ patches
+        return held + layout.shares @ self.bank * there[..., None] if self.use_instance else held
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where boxes lie: `inside` [B,R,T] the weight of each cell, `shares` [B,R,BANK*BANK] of each cell of the bank."""
+
+    inside: Tensor
+    shares: Tensor
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, boxes: Tensor) -> "Layout":
+        """The layout of boxes [B,R,4]: an identity, laid bilinearly into each box, tells how often a cell is shown."""
+        inside = geometry.share(boxes)
         low, high = geometry.corners(boxes)[..., None, :].split(2, -1)
         at = (geometry.centres().to(boxes) - low) / (high - low).clamp(min=1e-3) * 2 - 1  # [B, R, T, 2] inside: -1..1
         cells = torch.eye(BANK * BANK, device=boxes.device).view(1, BANK * BANK, BANK, BANK)
-        laid = F.grid_sample(cells.expand(batch * roles, -1, -1, -1), at.view(batch * roles, GRID, GRID, 2),
+        laid = F.grid_sample(cells.expand(boxes[..., 0].numel(), -1, -1, -1), at.view(-1, GRID, GRID, 2),
                              align_corners=False, padding_mode="border")  # [B * R, cells, G, G]
-        shares = (laid.flatten(2) @ inside.flatten(0, 1)[..., None]).view(batch, roles, -1)  # [B, R, cells]
-        return held + shares @ self.bank * there[..., None]
+        return cls(inside, (laid.flatten(2) @ inside.flatten(0, 1)[..., None]).view(*boxes.shape[:2], -1))
+
+    def rows(self, rows: Tensor) -> "Layout":
+        return Layout(self.inside[rows], self.shares[rows])
 
 
 class Aligner(nn.Module):
@@ -96,11 +109,11 @@ class Aligner(nn.Module):
         pooled = (self.pool(patches).softmax(1) * patches).sum(1)  # [B, D]
         return self._add(self.to_text(grid[:, 0]), pooled, words.phrases, words.said)
 
-    def instances(self, grid: Tensor, boxes: Tensor, words: Rationales) -> Tensor:
-        """The instance targets a_i.  grid [B,1+T,D], boxes [B,R,4] -> [B,R,E] unit"""
-        pooled = self.prompts.instance(grid[:, 1:], boxes, words.told)  # [B, R, D]
-        plain = geometry.share(boxes) @ grid[:, 1:]
-        batch, roles = boxes.shape[:2]
+    def instances(self, grid: Tensor, layout: Layout, words: Rationales) -> Tensor:
+        """The instance targets a_i.  grid [B,1+T,D] -> [B,R,E] unit"""
+        pooled = self.prompts.instance(grid[:, 1:], layout, words.told)  # [B, R, D]
+        plain = layout.inside @ grid[:, 1:]
+        batch, roles = plain.shape[:2]
         flat = self._add(F.normalize(self.to_text(plain), dim=-1).flatten(0, 1), pooled.flatten(0, 1),
                          words.noun.flatten(0, 1)[:, None], words.told.flatten()[:, None])
         return flat.view(batch, roles, -1)
@@ -118,7 +131,7 @@ def summary(words: Rationales) -> Tensor:
     return F.normalize((words.phrases * words.said[..., None]).sum(1), dim=-1)
 
 
-def losses(aligner: Aligner, grid: Tensor, boxes: Tensor, words: Rationales, margin: float) -> dict[str, Tensor]:
+def losses(aligner: Aligner, grid: Tensor, layout: Layout, words: Rationales, margin: float) -> dict[str, Tensor]:
     """Contrast with the batch's rationales (pull), margin to negatives (push), and staying near the teacher (keep)."""
     scene, own = aligner.scene(grid, words), F.normalize(aligner.to_text(grid[:, 0]), dim=-1)
     said = summary(words)
@@ -129,7 +142,7 @@ def losses(aligner: Aligner, grid: Tensor, boxes: Tensor, words: Rationales, mar
     out = {"pull": pull, "push": push, "keep": 2 * (1 - (scene * own.detach()).sum(1)).mean()}
     told = words.told
     if told.any():
-        region = aligner.instances(grid, boxes, words)[told]  # [K, E]
+        region = aligner.instances(grid, layout, words)[told]  # [K, E]
         noun, wrong = words.noun[told], words.not_noun[told]
         same = (noun @ noun.T > 0.98).float()
         logits = aligner.log_scale["region"].exp() * region @ noun.T

@@ -102,8 +102,8 @@ class Student(nn.Module):
     def __init__(self, size: Architecture):
         super().__init__()
         self.encoder, self.decoder = SceneEncoder(size), RoleDecoder(size)
-        self.log_scale_verb = nn.Parameter(torch.tensor(2.5))
-        self.log_scale_noun = nn.Parameter(torch.tensor(2.5))
+        self.log_scale_verb = nn.Parameter(torch.tensor([2.5]))
+        self.log_scale_noun = nn.Parameter(torch.tensor([2.5]))
 
     def forward(self, features: Tensor, verb: Tensor, roles: Tensor, present: Tensor, boxes: Tensor,
                 composites: Tensor | None = None) -> dict[str, Tensor]:

@@ -24,7 +24,7 @@ from components.datasets.splits import Splits
 from components.datasets.store import Dataset
 from components.encoders import text
 from components.encoders.image import GRID, SIZE
-from components.recipes.mipd.alignment import Aligner, Rationales, losses
+from components.recipes.mipd.alignment import Aligner, Layout, Rationales, losses
 from components.recipes.mipd.data import Lexicon, Situations, read_rationales
 from components.recipes.mipd.rationales import KINDS
 from components.recipes.protocol import Stage
@@ -136,10 +136,10 @@ def _train(grid: np.ndarray, words: Words, situations: Situations, settings: Any
     aligner = Aligner(grid.shape[-1], settings.scene_prompt, settings.instance_prompt)
     optimizer = torch.optim.AdamW(aligner.parameters(), settings.learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, settings.steps + 1, pct_start=0.1)
-    history = []
+    history, layout = [], _layout(situations)
     for step in range(settings.steps):
         rows = torch.randint(len(grid), (min(settings.batch_size, len(grid)),))
-        terms = losses(aligner, torch.from_numpy(grid[rows.numpy()]).float(), situations.box[rows], words.batch(rows),
+        terms = losses(aligner, torch.from_numpy(grid[rows.numpy()]).float(), layout.rows(rows), words.batch(rows),
                        settings.margin)
         optimizer.zero_grad()
         sum(terms.values()).backward()
@@ -151,13 +151,18 @@ def _train(grid: np.ndarray, words: Words, situations: Situations, settings: Any
     return aligner.eval().requires_grad_(False), history
 
 
+def _layout(situations: Situations) -> Layout:
+    parts = [Layout.of(boxes) for boxes in situations.box.split(BATCH)]
+    return Layout(torch.cat([p.inside for p in parts]), torch.cat([p.shares for p in parts]))
+
+
 @torch.inference_mode()
 def _targets(aligner: Aligner, grid: np.ndarray, words: Words, situations: Situations) -> tuple[Tensor, Tensor]:
-    scenes, instances = [], []
+    scenes, instances, layout = [], [], _layout(situations)
     for rows in torch.arange(len(grid)).split(BATCH):
         batch = torch.from_numpy(grid[rows.numpy()]).float()
         scenes.append(aligner.scene(batch, words.batch(rows)))
-        instances.append(aligner.instances(batch, situations.box[rows], words.batch(rows)))
+        instances.append(aligner.instances(batch, layout.rows(rows), words.batch(rows)))
     return torch.cat(scenes).clone(), torch.cat(instances).clone()
 
 
