@@ -80,11 +80,14 @@ def _where(error: Exception) -> str:
 
     from components.base.home import state
 
-    log = state("logs") / "failures.log"
-    with open(log, "a") as stream:
-        traceback.print_exception(error, file=stream)
     if "--verbose" in sys.argv:
         traceback.print_exception(error)
+    try:
+        log = state("logs") / "failures.log"
+        with open(log, "a") as stream:
+            traceback.print_exception(error, file=stream)
+    except OSError:  # the state folder itself is what is wrong
+        return "run it again with --verbose for the traceback"
     return f"the traceback is in {log}"
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from components.base.artifacts import write_json
-from components.base.errors import UserError
 from components.datasets import draw, ingest, leak, splits, versions
 from components.datasets.store import Dataset
 from components.pipeline.plan import Plan, source
@@ -27,8 +26,9 @@ def make_dataset(plan: Plan, run: str) -> str:
         dataset = Dataset(path)
         here.run.log_dataset(dataset.name, dataset.version, context="ingestion")
         here.run.log_metrics({"images": len(dataset), "verbs": len(dataset.manifest["labels"])})
-        here.says(f"{len(dataset):,} images, {len(dataset.manifest['labels'])} verbs" if dataset.manifest["labels"] else
-                  f"{len(dataset):,} images without annotations: the teacher alone teaches, and nothing can be promoted")
+        verbs = len(dataset.manifest["labels"])
+        here.says(f"{len(dataset):,} images, " + (f"{verbs} verbs" if verbs else
+                  "without annotations: the teacher alone teaches, and nothing can be promoted"))
     return str(path)
 
 

@@ -1,0 +1,161 @@
+"""From a dataset to targets to batches: the whole learning path of MIPD on a handful of drawn scenes, real parts only."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from components.base.config import as_dict
+from components.datasets.scenes.lexicon import PSEUDO_UNSEEN, RARE, UNSEEN, space
+from components.datasets.scenes.world import draw, encode
+from components.datasets.schema import Sample, sample_id
+from components.datasets.splits import Splits
+from components.datasets.store import Dataset, DatasetWriter
+from components.encoders.cache import FeatureCache, dataset_features
+from components.recipes import get
+from components.recipes.mipd.task import build
+from components.recipes.mipd.targets import view
+from components.recipes.protocol import Record, Stage
+from components.teachers.embedded import EmbeddedTeacher
+
+SEEN = ("running", "riding", "eating", "sweeping")
+
+
+def write(folder, labelled: bool) -> Dataset:
+    with DatasetWriter(folder, "few", space()) as writer:
+        for verb in (*SEEN, UNSEEN[0], PSEUDO_UNSEEN[0]):
+            for index in range(4):
+                scene = draw(verb, index)
+                image = encode(scene.image)
+                order = space()["verbs"][verb]["order"]
+                entry = {"verb": verb, "height": 192, "width": 192, "frames": [dict(f) for f in scene.frames],
+                         "bb": {r: list(scene.boxes.get(r) or (-1, -1, -1, -1)) for r in order}}
+                writer.add(Sample(sample_id(image), f"{verb}_{index}.jpg", image, 192, 192, "0" * 16, "test",
+                                  verb if labelled else None, entry if labelled else None))
+    return Dataset(folder)
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["annotated", "without annotations"])
+def stage(request, tmp_path_factory) -> Stage:
+    """Four seen verbs, one unseen, one pseudo-unseen; rationales and targets from the embedded teacher."""
+    root = tmp_path_factory.mktemp("task")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FOVEATE_HOME", str(root / "home"))
+        data = write(root / "data", request.param)
+        ids = {verb: [i for i in data.ids if data.names[i].startswith(verb)] for verb in (*SEEN, UNSEEN[0], PSEUDO_UNSEEN[0])}
+        verbs = {"common": SEEN, "rare": (), "pseudo_unseen": (PSEUDO_UNSEEN[0],), "unseen": (UNSEEN[0],)}
+        verbs = verbs if request.param else dict.fromkeys(verbs, ())
+        splits = Splits(0, verbs, tuple(i for v in SEEN for i in ids[v][:3]),
+                        tuple([ids[v][3] for v in SEEN] + ids[PSEUDO_UNSEEN[0]]), tuple(ids[UNSEEN[0]] + [ids[SEEN[0]][3]]))
+        splits.save(root / "splits.json")
+        recipe = get("mipd")
+        config = recipe.config(fast=True)
+        config = dataclasses.replace(config, align=dataclasses.replace(config.align, steps=4, batch_size=6, composites=2),
+                                     distil=dataclasses.replace(config.distil, batch_size=4, epochs=2))
+        teacher = EmbeddedTeacher(FeatureCache(dataset_features(data.path)))
+        lines = []
+        for sample in data.samples(splits.train):
+            asked = recipe.questions(sample, config)
+            said = recipe.accept(sample, teacher.answer([view(data, sample.id)] * len(asked), asked), config)
+            assert isinstance(said, Record)
+            lines.append(json.dumps({"sample": said.sample, "content": said.content}))
+        (root / "rationales").mkdir()
+        (root / "rationales" / "rationales.jsonl").write_text("\n".join(lines[:-1]) + "\n")  # the last one was rejected
+        (root / "targets").mkdir()
+        made = Stage(data.path, root / "splits.json", config, 0, root / "rationales")
+        figures = recipe.align(made, teacher, root / "targets")
+        assert figures["samples"] == 11 and figures["samples_left_out"] == 1
+        yield dataclasses.replace(made, targets=root / "targets")
+
+
+def task(stage: Stage, **changes):
+    config = dataclasses.replace(stage.config, distil=dataclasses.replace(stage.config.distil, **changes))
+    spec = get("mipd").training_task(dataclasses.replace(stage, config=config))
+    json.dumps(spec)
+    return build(**spec["arguments"])
+
+
+@pytest.fixture(autouse=True)
+def same_home(stage, monkeypatch):
+    monkeypatch.setenv("FOVEATE_HOME", str(stage.dataset.parent / "home"))
+
+
+def test_a_batch_depends_on_the_step_alone_and_ranks_share_it(stage):
+    one = task(stage)
+    first, names = one.batch(1, 0, 1)
+    again, same = task(stage).batch(1, 0, 1)
+    assert names == same and all(torch.equal(first[k], again[k]) for k in first)
+    halves = [one.batch(1, rank, 2) for rank in (0, 1)]
+    assert sorted(halves[0][1] + halves[1][1]) == sorted(names)
+    assert not torch.equal(one.batch(0, 0, 1)[0]["features"], first["features"])
+
+
+def test_every_loss_is_finite_and_gradients_flow(stage):
+    one = task(stage)
+    batch, _ = one.batch(0, 0, 1)
+    terms = one.loss(one.model, batch, 0)
+    assert all(torch.isfinite(v).all() for v in terms.values()), terms
+    assert {"scene", "phrases", "verbs", "dense"} <= set(terms)
+    assert ("verb" in terms) == bool(one.tables.seen.numel())
+    sum(terms.values()).backward()
+    assert one.model.encoder.scene[0].weight.grad.abs().sum() > 0
+
+
+def test_without_a_teacher_no_target_is_read(stage):
+    one = task(stage, teacher=False)
+    batch, _ = one.batch(0, 0, 1)
+    assert not {"scene", "dense", "composites", "taught"} & set(batch)
+
+
+def test_shuffling_gives_every_image_the_signals_of_another(stage):
+    straight, mixed = task(stage), task(stage, shuffle=True)
+    rows = straight.rows(0, 0, 1)
+    assert not torch.equal(straight.teacher.batch(rows, 0)[0]["scene"], mixed.teacher.batch(rows, 0)[0]["scene"])
+    assert sorted(mixed.teacher.giver) == list(range(11))
+
+
+def test_composites_change_from_epoch_to_epoch(stage):
+    one = task(stage)
+    rows = torch.arange(4)
+    first, second = (one.teacher.batch(rows, epoch)[0]["composite_scene"] for epoch in (0, 1))
+    assert not torch.equal(first, second)
+
+
+def test_no_held_out_image_is_near_the_batches(stage):
+    one, splits = task(stage), Splits.load(stage.splits)
+    used = {name for step in range(one.steps) for name in one.batch(step, 0, 1)[1]} | set(one.teacher.ids)
+    assert used <= set(splits.train) and not used & ({*splits.dev} | {*splits.test})
+    assert not set(RARE) & set(SEEN)  # the fixture's verbs are common ones
+
+
+def test_features_are_resumed_block_by_block_and_damage_is_found(stage, tmp_path):
+    from components.base.errors import UserError
+    from components.encoders.cache import write_features
+
+    items = [(f"i{n}", np.full((4, 4, 3), n % 256, np.uint8)) for n in range(600)]
+    calls = []
+
+    def encode_few(batch):
+        calls.append(len(batch))
+        if sum(calls) > 300:
+            raise KeyboardInterrupt
+        return batch.reshape(len(batch), 1, -1).astype(np.float16)
+
+    with pytest.raises(KeyboardInterrupt):
+        write_features(iter(items), encode_few, tmp_path, revision="r")
+    seen: list[int] = []
+    write_features(iter(items), lambda b: seen.append(len(b)) or b.reshape(len(b), 1, -1).astype(np.float16), tmp_path,
+                   revision="r")
+    assert sum(seen) == 600 - 256  # the finished block is not done again
+    cache = FeatureCache(tmp_path)
+    assert [int(v) for v in cache.rows(["i599", "i0", "i255", "i256"])[:, 0, 0]] == [599 % 256, 0, 255, 0]
+    block = tmp_path / "00001.npy"
+    block.write_bytes(block.read_bytes()[:-1] + b"x")
+    with pytest.raises(UserError, match="00001.npy"):
+        cache.verify()
+
+
+def test_the_whole_configuration_travels_as_json(stage):
+    assert json.loads(json.dumps(as_dict(stage.config))) == as_dict(stage.config)
