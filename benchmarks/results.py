@@ -14,23 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from components import recipes
 from components.base.artifacts import write_bytes, write_json
-from components.base.config import as_dict, override
 from components.evaluation import bootstrap, plots
 from components.pipeline import alignment, evaluation, ingestion, rationales
-from components.pipeline.distillation import launch_options
+from components.pipeline.distillation import BASELINE, STUDENT, distil
 from components.pipeline.features import make_features
 from components.pipeline.plan import make
-from components.pipeline.steps import stage_of
-from components.recipes.protocol import Report, Stage
+from components.recipes.protocol import Report
 from components.registry import tracking
 
-VARIANTS: Mapping[str, tuple[str, ...]] = {
-    "labels only": ("distil.teacher=false",),
-    "labels and their nouns as text": ("distil.teacher=false", "distil.label_text=true"),
-    "distilled, shuffled rationales": ("distil.shuffle=true",),
-    "distilled": (),
+VARIANTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "labels only": (BASELINE, ()),
+    "labels and their nouns as text": (BASELINE, ("distil.label_text=true",)),
+    "distilled, shuffled rationales": (STUDENT, ("distil.shuffle=true",)),
+    "distilled": (STUDENT, ()),
 }
 NUMBERS = {"seen": "seen.top1_verb", "rare": "rare.top1_verb", "unseen": "unseen.top1_verb", "harmonic": "harmonic",
            "unseen top-5": "unseen.top5_verb", "among unseen": "unseen.among_unseen_top1",
@@ -53,7 +50,7 @@ def main() -> None:
 
 
 def one_seed(seed: int, fast: bool) -> dict[str, Report | dict[str, float]]:
-    """Every variant's report, and the teacher's own figures, on this seed's data."""
+    """Every variant's report, and the teacher's own figures, on this seed's data; shared with `foveate run --seed`."""
     plan = make(seed=seed, fast=fast)
     with tracking.run(f"results, seed {seed}", tags={"seed": seed}) as run:
         dataset = ingestion.make_dataset(plan, run.id)
@@ -63,37 +60,15 @@ def one_seed(seed: int, fast: bool) -> dict[str, Report | dict[str, float]]:
         said = rationales.collect(plan, run.id, dataset, splits, known, asked)
         targets = alignment.align(plan, run.id, dataset, splits, known, said)
         out: dict[str, Any] = {}
-        for name, changes in VARIANTS.items():
-            config = plan.config()
-            for change in changes:
-                config = override(config, change)
-            stage = stage_of(plan, dataset, splits, targets=targets, config=config)
-            out[name] = variant(stage, name)
+        for name, (variant, changes) in VARIANTS.items():
+            changed = make(seed=seed, fast=fast, changes=changes)
+            student = distil(changed, run.id, dataset, splits, targets, variant)
+            out[name] = evaluation.report(evaluation.predict(changed, run.id, dataset, splits, student, variant))
             print(f"seed {seed}, {name}: " + ", ".join(f"{k} {100 * out[name].metrics[m]:.1f}" for k, m in NUMBERS.items()
                                                        if m in out[name].metrics), flush=True)
         scored = evaluation.score_teacher(plan, run.id, dataset, splits, known)
         out["teacher"] = json.loads((Path(scored) / "teacher.json").read_text())
     return out
-
-
-def variant(stage: Stage, name: str) -> Report:
-    """One student, trained and scored on test."""
-    from components.base.artifacts import code_version, produce
-    from components.training import launch
-
-    recipe = recipes.get("mipd")
-    key = {"splits": stage.splits.parent.name, "targets": stage.targets.name, "seed": stage.seed,
-           "config": as_dict(stage.config), "code": code_version("components.recipes.mipd", "components.training")}
-    student, _ = produce("results-student", key, lambda part: launch.train(recipe.training_task(stage), part, **launch_options(stage.config)) and None)
-
-    def score(part: Path) -> None:
-        import dataclasses
-
-        report = recipe.score(list(recipe.predict(student, stage, "test")), stage, "test")
-        write_json(part / "report.json", dataclasses.asdict(report))
-
-    scored, _ = produce("results-scores", key | {"scores": code_version("components.evaluation")}, score)
-    return evaluation.report(scored)
 
 
 def write(reports: Mapping[int, Mapping[str, Any]], out: Path, fast: bool) -> None:

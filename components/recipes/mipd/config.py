@@ -19,10 +19,10 @@ class Ask:
 class Align:
     """Teacher alignment: prompts and NMPA are trained for `steps`; `composites` CutMix pictures an image."""
 
-    steps: int = 300
+    steps: int = 150
     batch_size: int = 64
     learning_rate: float = 1e-3
-    composites: int = 6
+    composites: int = 5
     margin: float = 0.2
     scene_prompt: bool = True
     instance_prompt: bool = True
@@ -62,7 +62,7 @@ class Distil:
     label_text: bool = False
     shuffle: bool = False
     names_known: bool = True
-    epochs: int = 6
+    epochs: int = 5
     batch_size: int = 32
     learning_rate: float = 8e-4
     weight_decay: float = 0.05
@@ -94,7 +94,7 @@ class Bars:
     rare_margin: float = 0.05
     parity: float = 1e-3
     int8_loss: float = 0.03
-    latency_ms: float = 60.0
+    latency_ms: float = 250.0
     size_mb: float = 80.0
 
 

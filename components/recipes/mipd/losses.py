@@ -72,7 +72,13 @@ def taught(out: dict[str, Tensor], batch: dict[str, Tensor]) -> tuple[dict[str, 
     kept = batch["taught"]
     if kept.all():
         return out, batch
-    return tuple({k: v[kept] if v.dim() and len(v) == len(kept) else v for k, v in part.items()} for part in (out, batch))
+    half = kept[:len(batch["composite_scene"])]  # composites are made for the first half of a batch
+
+    def chosen(name: str, value: Tensor) -> Tensor:
+        rows = half if name in ("composite", "composite_scene") else kept
+        return value[rows] if value.dim() and len(value) == len(rows) else value
+
+    return tuple({name: chosen(name, value) for name, value in part.items()} for part in (out, batch))
 
 
 def distilled(out: dict[str, Tensor], batch: dict[str, Tensor], tables: Tables) -> dict[str, Tensor]:

@@ -34,13 +34,14 @@ class SceneEncoder(nn.Module):
 
     def __init__(self, size: Architecture):
         super().__init__()
-        self.drop = nn.Dropout1d(size.dropout)
+        self.dropout = size.dropout
         self.trunk = Trunk(size.width, size.layers, size.heads)
         self.local = nn.Linear(CHANNELS, size.width)
         self.scene = readout(size.width, WIDTH)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # [B,T,C] -> [B,E] unit, [B,T,M], [B,D]
-        features = self.drop(features.transpose(1, 2)).transpose(1, 2)  # whole channels: cheaper, and harder to evade
+        if self.training:  # whole channels of an image: cheaper than single values, and harder to evade
+            features = features * F.dropout(torch.ones_like(features[:, :1]), self.dropout)
         tokens, whole = self.trunk(features)
         memory = torch.cat([tokens, tokens + self.local(self.trunk.norm_in(features))], -1)
         return F.normalize(self.scene(whole), dim=-1), memory, whole
@@ -109,8 +110,8 @@ class Student(nn.Module):
                 composites: Tensor | None = None) -> dict[str, Tensor]:
         """features [B,T,C], verb [B,E], roles [B,R,E], present [B,R], true boxes [B,R,4] (training only).
 
-        Beside the decoder's outputs: "in_box" [B,R,E] what the true boxes hold; with `composites` [B,T,C] also their
-        "composite" scene vectors [B,E] and "dense" [B,T,E], what every token holds.
+        Beside the decoder's outputs: "in_box" [B,R,E] what the true boxes hold; with `composites` [B/2,T,C] also their
+        "composite" scene vectors [B/2,E] and "dense" [B,T,E], what every token holds.
         """
         scene, memory, whole = self.encoder(features)
         out = {"scene": scene, **self.decoder(memory, verb, roles, present, whole)}

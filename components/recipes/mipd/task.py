@@ -78,7 +78,7 @@ class MipdTask:
         if self.teacher:
             targets, partners, cells = self.teacher.batch(rows, step // self.per_epoch)
             others = torch.from_numpy(self.features.rows(partners)).float()
-            batch |= targets | {"composites": _mix(features, others, cells)}
+            batch |= targets | {"composites": _mix(features[:len(cells)], others, cells)}
         if flip:
             features, box = image.mirror(features), geometry.mirror(box)
             if self.teacher:
@@ -116,15 +116,17 @@ class Targets:
         self.banks, self.scales = load_file(folder / "banks.safetensors"), load_meta(folder)["scales"]
 
     def batch(self, rows: Tensor, epoch: int) -> tuple[dict[str, Tensor], list[str], np.ndarray]:
-        """Targets of a batch, and with whom and where its composites of this epoch are made."""
+        """Targets of a batch; with whom and where this epoch's composites are made, for the first half of its images
+        (half the cost of composites, and every image has its turn)."""
         own = self.row[rows.numpy()]
+        half = own[:(len(own) + 1) // 2]
         giver, turn = self.giver[own], epoch % self.arrays["composite"].shape[1]
         get = {name: torch.from_numpy(np.asarray(a[giver], np.float32)) for name, a in self.arrays.items()
                if name in ("dense", "scene", "instance")}
-        mixed = torch.from_numpy(np.asarray(self.arrays["composite"][giver, turn], np.float32))
-        partner = [self.ids[i] for i in self.arrays["partner"][own, turn]]
+        mixed = torch.from_numpy(np.asarray(self.arrays["composite"][self.giver[half], turn], np.float32))
+        partner = [self.ids[i] for i in self.arrays["partner"][half, turn]]
         return (get | {"composite_scene": mixed, "taught": torch.from_numpy(own >= 0)}, partner,
-                self.arrays["cells"][own, turn])
+                self.arrays["cells"][half, turn])
 
 
 def _mix(features: Tensor, others: Tensor, cells: np.ndarray) -> Tensor:
