@@ -2,8 +2,8 @@
 
     python -m benchmarks.results [--seeds 0 1 2] [--fast] [--out docs/results]
 
-A seed draws its own images, splits, initialisation and order; the verbs that are unseen stay the same. All variants of a
-seed share data, student, budget and calibration. Everything is kept by its inputs, so a killed call goes on.
+A seed draws its own images, splits, initialisation and order; unseen verbs stay the same. All variants of a seed
+share data, student, budget and calibration. Everything is kept by its inputs, so a killed call goes on.
 """
 
 import argparse
@@ -29,11 +29,18 @@ VARIANTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "distilled, shuffled rationales": (STUDENT, ("distil.shuffle=true",)),
     "distilled": (STUDENT, ()),
 }
-NUMBERS = {"seen": "seen.top1_verb", "rare": "rare.top1_verb", "unseen": "unseen.top1_verb", "harmonic": "harmonic",
-           "unseen top-5": "unseen.top5_verb", "among unseen": "unseen.among_unseen_top1",
-           "seen value (true verb)": "seen.gt_value", "unseen value (true verb)": "unseen.gt_value",
-           "seen boxes of tools and items": "seen.box.tool_and_item",
-           "unseen boxes of tools and items": "unseen.box.tool_and_item"}
+NUMBERS = {
+    "seen": "seen.top1_verb",
+    "rare": "rare.top1_verb",
+    "unseen": "unseen.top1_verb",
+    "harmonic": "harmonic",
+    "unseen top-5": "unseen.top5_verb",
+    "among unseen": "unseen.among_unseen_top1",
+    "seen value (true verb)": "seen.gt_value",
+    "unseen value (true verb)": "unseen.gt_value",
+    "seen boxes of tools and items": "seen.box.tool_and_item",
+    "unseen boxes of tools and items": "unseen.box.tool_and_item",
+}
 """Columns of the table, and the metric each shows."""
 
 
@@ -56,7 +63,9 @@ def one_seed(seed: int, fast: bool) -> dict[str, Report | dict[str, float]]:
         dataset = ingestion.make_dataset(plan, run.id)
         splits = ingestion.split(plan, run.id, dataset)
         known = make_features(run.id, dataset)
-        asked = [rationales.ask_shard(plan, run.id, dataset, splits, known, first) for first in rationales.shards(splits)]
+        asked = [
+            rationales.ask_shard(plan, run.id, dataset, splits, known, first) for first in rationales.shards(splits)
+        ]
         said = rationales.collect(plan, run.id, dataset, splits, known, asked)
         targets = alignment.align(plan, run.id, dataset, splits, known, said)
         out: dict[str, Any] = {}
@@ -64,8 +73,13 @@ def one_seed(seed: int, fast: bool) -> dict[str, Report | dict[str, float]]:
             changed = make(seed=seed, fast=fast, changes=changes)
             student = distil(changed, run.id, dataset, splits, targets, variant)
             out[name] = evaluation.report(evaluation.predict(changed, run.id, dataset, splits, student, variant))
-            print(f"seed {seed}, {name}: " + ", ".join(f"{k} {100 * out[name].metrics[m]:.1f}" for k, m in NUMBERS.items()
-                                                       if m in out[name].metrics), flush=True)
+            print(
+                f"seed {seed}, {name}: "
+                + ", ".join(
+                    f"{k} {100 * out[name].metrics[m]:.1f}" for k, m in NUMBERS.items() if m in out[name].metrics
+                ),
+                flush=True,
+            )
         scored = evaluation.score_teacher(plan, run.id, dataset, splits, known)
         out["teacher"] = json.loads((Path(scored) / "teacher.json").read_text())
     return out
@@ -75,47 +89,89 @@ def write(reports: Mapping[int, Mapping[str, Any]], out: Path, fast: bool) -> No
     """scenes.json with every figure, scenes.md with the table, scenes.png with the chart."""
     out.mkdir(parents=True, exist_ok=True)
     seeds = list(reports)
-    figures = {name: {column: [reports[s][name].metrics[metric] for s in seeds] for column, metric in NUMBERS.items()}
-               for name in VARIANTS}
-    teacher = {column: [reports[s]["teacher"][metric] for s in seeds] for column, metric in NUMBERS.items()
-               if metric in reports[seeds[0]]["teacher"]}
-    gains = {name: {group: paired(reports, seeds, name, f"{group}.top1_verb") for group in ("seen", "rare", "unseen")}
-             for name in VARIANTS if name != "distilled"}
-    write_json(out / "scenes.json", {"seeds": seeds, "students": figures, "teacher": teacher, "gain_of_distilled": gains,
-                                     "protocol": reports[seeds[0]]["distilled"].protocol})
+    figures = {
+        name: {column: [reports[s][name].metrics[metric] for s in seeds] for column, metric in NUMBERS.items()}
+        for name in VARIANTS
+    }
+    teacher = {
+        column: [reports[s]["teacher"][metric] for s in seeds]
+        for column, metric in NUMBERS.items()
+        if metric in reports[seeds[0]]["teacher"]
+    }
+    gains = {
+        name: {group: paired(reports, seeds, name, f"{group}.top1_verb") for group in ("seen", "rare", "unseen")}
+        for name in VARIANTS
+        if name != "distilled"
+    }
+    write_json(
+        out / "scenes.json",
+        {
+            "seeds": seeds,
+            "students": figures,
+            "teacher": teacher,
+            "gain_of_distilled": gains,
+            "protocol": reports[seeds[0]]["distilled"].protocol,
+        },
+    )
     write_bytes(out / "scenes.md", page(seeds, figures, teacher, gains, fast).encode())
-    rows = {name: {g: [np.mean(v[g]), np.mean(v[g]) - np.std(v[g]), np.mean(v[g]) + np.std(v[g])]
-                   for g in ("seen", "rare", "unseen", "harmonic")} for name, v in figures.items()}
+    rows = {
+        name: {
+            g: [np.mean(v[g]), np.mean(v[g]) - np.std(v[g]), np.mean(v[g]) + np.std(v[g])]
+            for g in ("seen", "rare", "unseen", "harmonic")
+        }
+        for name, v in figures.items()
+    }
     rows["teacher"] = {g: [float(np.mean(v))] for g, v in teacher.items()}
     plots.headline(rows, out / "scenes.png")
 
 
 def paired(reports: Mapping[int, Mapping[str, Any]], seeds: list[int], other: str, metric: str) -> list[float]:
     """Distilled minus another student: mean over all images of all seeds, with its 95 % interval (paired bootstrap)."""
-    mine, theirs = ([v for s in seeds for v in reports[s][name].per_sample[metric].values()] for name in ("distilled", other))
+    mine, theirs = (
+        [v for s in seeds for v in reports[s][name].per_sample[metric].values()] for name in ("distilled", other)
+    )
     return [round(float(x), 4) for x in bootstrap.paired(np.array(mine), np.array(theirs))]
 
 
-def page(seeds: list[int], figures: Mapping[str, Any], teacher: Mapping[str, Any], gains: Mapping[str, Any],
-         fast: bool) -> str:
+def page(
+    seeds: list[int], figures: Mapping[str, Any], teacher: Mapping[str, Any], gains: Mapping[str, Any], fast: bool
+) -> str:
     """The table as Markdown."""
-    def cell(values: list[float]) -> str:
-        return f"{100 * np.mean(values):.1f} ± {100 * np.std(values, ddof=1):.1f}" if len(values) > 1 else f"{100 * values[0]:.1f}"
 
-    lines = ["# Does distillation work? Measured on `scenes`", "",
-             f"Re-made by `python -m benchmarks.results --seeds {' '.join(map(str, seeds))}{' --fast' if fast else ''}`. "
-             f"Verb top-1 in %, mean ± standard deviation over {len(seeds)} seeds; all seen and unseen names compete except "
-             "under *among unseen*. Every student has the same architecture, images, steps and calibration "
-             "(on pseudo-unseen verbs only).", "",
-             "| | " + " | ".join(NUMBERS) + " |", "|---" * (len(NUMBERS) + 1) + "|"]
+    def cell(values: list[float]) -> str:
+        return (
+            f"{100 * np.mean(values):.1f} ± {100 * np.std(values, ddof=1):.1f}"
+            if len(values) > 1
+            else f"{100 * values[0]:.1f}"
+        )
+
+    lines = [
+        "# Does distillation work? Measured on `scenes`",
+        "",
+        f"Re-made by `python -m benchmarks.results --seeds {' '.join(map(str, seeds))}{' --fast' if fast else ''}`. "
+        f"Verb top-1 in %, mean ± standard deviation over {len(seeds)} seeds; all seen and unseen names compete except "
+        "under *among unseen*. Every student has the same architecture, images, steps and calibration "
+        "(on pseudo-unseen verbs only).",
+        "",
+        "| | " + " | ".join(NUMBERS) + " |",
+        "|---" * (len(NUMBERS) + 1) + "|",
+    ]
     for name, columns in figures.items():
         lines.append(f"| {name} | " + " | ".join(cell(columns[c]) for c in NUMBERS) + " |")
     lines.append("| teacher | " + " | ".join(cell(teacher[c]) if c in teacher else "" for c in NUMBERS) + " |")
-    lines += ["", "Distilled minus the others, points of verb top-1 on the same images, 95 % paired bootstrap interval:", "",
-              "| distilled against | seen | rare | unseen |", "|---|---|---|---|"]
+    lines += [
+        "",
+        "Distilled minus the others, points of verb top-1 on the same images, 95 % paired bootstrap interval:",
+        "",
+        "| distilled against | seen | rare | unseen |",
+        "|---|---|---|---|",
+    ]
     for name, groups in gains.items():
-        lines.append(f"| {name} | " + " | ".join(f"{100 * d:+.1f} [{100 * a:+.1f}, {100 * b:+.1f}]"
-                                                 for d, a, b in groups.values()) + " |")
+        lines.append(
+            f"| {name} | "
+            + " | ".join(f"{100 * d:+.1f} [{100 * a:+.1f}, {100 * b:+.1f}]" for d, a, b in groups.values())
+            + " |"
+        )
     return "\n".join([*lines, "", "![headline](scenes.png)", ""])
 
 

@@ -51,7 +51,7 @@ def produce(stage: str, inputs: dict[str, Any], work: Callable[[Path], None]) ->
     work(part)
     write_json(part / "inputs.json", {"stage": stage, "inputs": inputs})
     shutil.rmtree(done, ignore_errors=True)
-    os.replace(part, done)
+    part.rename(done)
     return done, False
 
 
@@ -68,6 +68,6 @@ def write_bytes(path: Path, content: bytes) -> None:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

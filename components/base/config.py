@@ -30,7 +30,9 @@ def _replace(config: Any, path: list[str], value: Any, assignment: str) -> Any:
     current = getattr(config, key)
     if rest:
         if not dataclasses.is_dataclass(current):
-            raise UserError(f"'{key}' holds a value, not settings", where=f"--set {assignment}", mend=f"set {key} itself")
+            raise UserError(
+                f"'{key}' holds a value, not settings", where=f"--set {assignment}", mend=f"set {key} itself"
+            )
         return dataclasses.replace(config, **{key: _replace(current, rest, value, assignment)})
     if dataclasses.is_dataclass(current):
         inner = ", ".join(f.name for f in dataclasses.fields(current))
@@ -51,7 +53,9 @@ def _fit(value: Any, kind: Any, where: str) -> Any:
         return tuple(_fit(item, args[0], where) for item in items)
     if origin is typing.Literal:
         if value not in args:
-            raise UserError(f"must be one of {', '.join(map(str, args))}", where=where, mend=nearest(str(value), map(str, args)))
+            raise UserError(
+                f"must be one of {', '.join(map(str, args))}", where=where, mend=nearest(str(value), map(str, args))
+            )
         return value
     if kind is float and type(value) in (int, float):
         return float(value)
@@ -78,8 +82,12 @@ def from_dict(kind: type, values: dict[str, Any]) -> Any:
     if unknown:
         key = sorted(unknown)[0]
         raise UserError(f"no setting '{key}'", where=kind.__name__, mend=nearest(key, hints))
-    return kind(**{k: from_dict(hints[k], v) if dataclasses.is_dataclass(hints[k]) else _fit(v, hints[k], k)
-                   for k, v in values.items()})
+    return kind(
+        **{
+            k: from_dict(hints[k], v) if dataclasses.is_dataclass(hints[k]) else _fit(v, hints[k], k)
+            for k, v in values.items()
+        }
+    )
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -12,14 +12,20 @@ from components.base.errors import UserError
 BLOCK = 256  # rows a block: some 40 MB, a few seconds of work to lose at most
 
 
-def write_features(items: Iterable[tuple[str, np.ndarray]], encode: Callable[[np.ndarray], np.ndarray], out: Path, *,
-                   revision: str, batch: int = 64, progress: Callable[[int], None] | None = None) -> None:
+def write_features(
+    items: Iterable[tuple[str, np.ndarray]],
+    encode: Callable[[np.ndarray], np.ndarray],
+    out: Path,
+    *,
+    revision: str,
+    batch: int = 64,
+    progress: Callable[[int], None] | None = None,
+) -> None:
     """Encodes (id, uint8 image [S, S, 3]) pairs into blocks below `out`; finished blocks of a killed call are kept.
 
     `encode` maps uint8 [B, S, S, 3] to float16 [B, T, C]. Memory holds one block, whatever the number of images.
     """
     blocks, ids, rows, images = [], [], [], []
-    total = 0
 
     def close() -> None:
         nonlocal ids, rows
@@ -46,13 +52,12 @@ def write_features(items: Iterable[tuple[str, np.ndarray]], encode: Callable[[np
         return meta.exists() and json.loads(meta.read_text())["ids"][0] == first
 
     skipping = False
-    for name, image in items:
+    for total, (name, image) in enumerate(items, 1):
         if not ids:
             skipping = done(len(blocks), name)
         ids.append(name)
         if not skipping:
             images.append(image)
-        total += 1
         if len(images) == batch or len(ids) == BLOCK:
             flush()
             if progress:
@@ -98,8 +103,11 @@ class FeatureCache:
         """Raises UserError naming the first block whose bytes are not those that were written."""
         for block, expected in enumerate(self._sums):
             if file_digest(self._path(block)) != expected:
-                raise UserError("cached features are damaged", where=str(self._path(block)),
-                                mend="delete this folder; the features are computed again at the next run")
+                raise UserError(
+                    "cached features are damaged",
+                    where=str(self._path(block)),
+                    mend="delete this folder; the features are computed again at the next run",
+                )
 
 
 def dataset_features(dataset: Path, progress: Callable[[int], None] | None = None) -> Path:

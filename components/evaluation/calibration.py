@@ -29,8 +29,8 @@ def choose_penalty(scores: np.ndarray, truth: np.ndarray, seen: np.ndarray, pseu
     calibrated stacking (Chao et al., arXiv 1605.04253) solved exactly: accuracy changes only where the penalty passes
     an image's margin between its best seen and best pseudo-unseen name, so all intervals between margins are tried and
     the middle of the widest best one is taken. With `evidence` [V], 0..1, each seen verb pays its share of the penalty
-    (a verb with few training images has little bias to pay for); 401 penalties are then tried. Raises ValueError for images of any other verb (unseen verbs may not
-    tune) and where either side has no image.
+    (a verb with few training images has little bias to pay for); 401 penalties are then tried. Raises ValueError for
+    images of any other verb (unseen verbs may not tune) and where either side has no image.
     """
     scores, truth = np.asarray(scores, float), np.asarray(truth)
     seen, pseudo = np.asarray(seen, bool), np.asarray(pseudo, bool)
@@ -64,7 +64,8 @@ def _best(ends: np.ndarray, seen: np.ndarray, unseen: np.ndarray) -> tuple[float
     penalty, total = (ends[:-1] + ends[1:]) / 2, seen + unseen
     harmonic = 2 * seen * unseen / np.where(total > 0, total, 1)
     runs = np.split(np.arange(len(penalty)), np.flatnonzero(np.diff(harmonic >= harmonic.max() - 1e-12)) + 1)
-    best = max((r for r in runs if harmonic[r[0]] >= harmonic.max() - 1e-12), key=lambda r: ends[r[-1] + 1] - ends[r[0]])
+    tops = (r for r in runs if harmonic[r[0]] >= harmonic.max() - 1e-12)
+    best = max(tops, key=lambda r: ends[r[-1] + 1] - ends[r[0]])
     chosen = int(best[len(best) // 2])
     return float((ends[best[0]] + ends[best[-1] + 1]) / 2), TradeOff(penalty, seen, unseen, harmonic, chosen)
 

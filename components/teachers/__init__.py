@@ -11,7 +11,9 @@ def get(name: str = "embedded", features=None):
     `features` is a `FeatureCache` that a teacher built on the same frozen encoder may read instead of pixels.
     """
     if name not in BACKENDS:
-        raise UserError(f"no teacher '{name}'", where="--teacher", mend=nearest(name, BACKENDS) or f"known: {', '.join(BACKENDS)}")
+        raise UserError(
+            f"no teacher '{name}'", where="--teacher", mend=nearest(name, BACKENDS) or f"known: {', '.join(BACKENDS)}"
+        )
     from components.teachers.embedded import EmbeddedTeacher
 
     return EmbeddedTeacher(features)

@@ -42,8 +42,11 @@ class EmbeddedTeacher:
             raise UserError("the teacher's weights are missing", where=str(weights), mend="foveate teacher train")
         digest = file_digest(weights)
         if weights == WEIGHTS and digest != SHA256:
-            raise UserError(f"expected sha256 {SHA256[:12]}…, found {digest[:12]}…", where=str(weights),
-                            mend="restore the file from version control")
+            raise UserError(
+                f"expected sha256 {SHA256[:12]}…, found {digest[:12]}…",
+                where=str(weights),
+                mend="restore the file from version control",
+            )
         with safe_open(weights, "pt") as stored:
             self.card = json.loads(stored.metadata()["accuracy"])
             tensors = {name: stored.get_tensor(name).float() for name in stored.keys()}  # noqa: SIM118
@@ -74,7 +77,9 @@ class EmbeddedTeacher:
     def _features(self, views: Sequence[View]) -> np.ndarray:
         """Encoder features float16 [N, T, C]: cached, composed of cached ones, or computed."""
         out = np.empty((len(views), image.TOKENS, image.CHANNELS), np.float16)
-        known = [i for i, v in enumerate(views) if self.cached is not None and all(p.id in self.cached for p in parts(v))]
+        known = [
+            i for i, v in enumerate(views) if self.cached is not None and all(p.id in self.cached for p in parts(v))
+        ]
         if known:
             first = self.cached.rows([parts(views[i])[0].id for i in known])
             mixed = [(k, i) for k, i in enumerate(known) if isinstance(views[i], Composite)]
@@ -86,9 +91,11 @@ class EmbeddedTeacher:
             out[known] = first
         fresh = [i for i in range(len(views)) if i not in set(known)]
         for start in range(0, len(fresh), 64):
-            rows = fresh[start:start + 64]
-            pictures = [np.asarray(Image.fromarray(views[i].load()).resize((image.SIZE, image.SIZE), Image.Resampling.BILINEAR))
-                        for i in rows]
+            rows = fresh[start : start + 64]
+            pictures = [
+                np.asarray(Image.fromarray(views[i].load()).resize((image.SIZE, image.SIZE), Image.Resampling.BILINEAR))
+                for i in rows
+            ]
             out[rows] = image.features(np.stack(pictures))
         return out
 
@@ -97,7 +104,7 @@ class EmbeddedTeacher:
         """What it makes of each image; the last few hundred are remembered, as questions come several to an image."""
         new = list({v.id: v for v in views if v.id not in self._seen}.values())
         for start in range(0, len(new), 128):
-            batch = new[start:start + 128]
+            batch = new[start : start + 128]
             features = torch.from_numpy(self._features(batch)).float()
             tokens, scene = self.network(features)
             strange = novelty(features.mean(1), self.familiar["mean"], self.familiar["basis"]) / self.familiar["limit"]
@@ -118,7 +125,7 @@ class EmbeddedTeacher:
         top = probabilities.topk(5)
         sight.classes = [(self.names["class"][i], float(p)) for p, i in zip(*top, strict=True)]
         meaning = F.normalize((top.values[:, None] * self.vectors["class"][top.indices]).sum(0), dim=0)
-        trust = min(1.0, 1.0 / sight.strange ** 2)
+        trust = min(1.0, 1.0 / sight.strange**2)
         sight.scene = F.normalize(trust * sight.scene + (1 - trust) * meaning, dim=0)
 
     # The protocol -----------------------------------------------------------------------------------------------
@@ -160,10 +167,20 @@ class EmbeddedTeacher:
             nouns = _ranked(sight.certainty * self.scales[1] * vectors @ region, words)
             if sight.classes:
                 nouns = [{"text": n, "probability": round(p, 4)} for n, p in sight.classes[:3]]
-            return {"nouns": nouns, "positive": f"It is a {nouns[0]['text']}.", "negative": f"It is a {nouns[1]['text']}."}
-        return {"scene": self._sentence(sight, 0), "unlike": self._sentence(sight, 1),
-                "posture": self._say(sight, "posture"), "things": self._things(sight), "place": self._say(sight, "place"),
-                "activity": self._say(sight, "verb"), "agent": self._say(sight, "agent")}
+            return {
+                "nouns": nouns,
+                "positive": f"It is a {nouns[0]['text']}.",
+                "negative": f"It is a {nouns[1]['text']}.",
+            }
+        return {
+            "scene": self._sentence(sight, 0),
+            "unlike": self._sentence(sight, 1),
+            "posture": self._say(sight, "posture"),
+            "things": self._things(sight),
+            "place": self._say(sight, "place"),
+            "activity": self._say(sight, "verb"),
+            "agent": self._say(sight, "agent"),
+        }
 
     def _say(self, sight: "_Sight", kind: str) -> list[dict]:
         return _ranked(sight.certainty * self.scales[0] * self.vectors[kind] @ sight.scene, self.names[kind])
@@ -194,7 +211,7 @@ class _Sight:
     @property
     def certainty(self) -> float:
         """1 for drawn scenes, falling for what looks unlike them: probabilities flatten."""
-        return min(1.0, 1.0 / self.strange ** 2)
+        return min(1.0, 1.0 / self.strange**2)
 
 
 def parts(view: View) -> tuple[View, ...]:

@@ -56,17 +56,25 @@ class World:
 def vocabulary() -> dict[str, tuple[str, ...]]:
     """The words that the teacher can say of drawn scenes, by kind."""
     things = tuple(s for s in DRAWN if s not in AGENTS and s not in PLACES)
-    return {"verb": tuple(VERBS), "posture": tuple(POSES),
-            "agent": tuple(NOUNS[s].name for s in AGENTS), "thing": tuple(NOUNS[s].name for s in things),
-            "place": tuple(NOUNS[s].name for s in PLACES)}
+    return {
+        "verb": tuple(VERBS),
+        "posture": tuple(POSES),
+        "agent": tuple(NOUNS[s].name for s in AGENTS),
+        "thing": tuple(NOUNS[s].name for s in things),
+        "place": tuple(NOUNS[s].name for s in PLACES),
+    }
 
 
 def caption(verb: str, nouns: dict[str, str], rng: np.random.Generator) -> str:
     """What someone might write under the picture: the activity, and some of what is seen."""
     name = {role: NOUNS[s].name for role, s in nouns.items() if s}
     words = [f"a {name['agent']} {verb}"]
-    for role, text_, chance in (("vehicle", "on a {}", 0.8), ("item", "a {}", 0.8), ("tool", "with a {}", 0.8),
-                                ("place", "in the {}", 0.7)):
+    for role, text_, chance in (
+        ("vehicle", "on a {}", 0.8),
+        ("item", "a {}", 0.8),
+        ("tool", "with a {}", 0.8),
+        ("place", "in the {}", 0.7),
+    ):
         if role in name and rng.random() < chance:
             words.append(text_.format(name[role]))
     return " ".join(words)
@@ -101,7 +109,7 @@ def draw_world(per_verb: int, first: int, report: Callable[[str], None] = print)
                     box[i, r] = geometry.from_corners(torch.tensor(boxes[role], dtype=torch.float32))
                     grounded[i, r] = True
             if len(pending) == 64 or i == count - 1:
-                features[i + 1 - len(pending):i + 1] = image.features(np.stack(pending))
+                features[i + 1 - len(pending) : i + 1] = image.features(np.stack(pending))
                 pending = []
             if i % 1024 == 1023:
                 report(f"drawn and encoded {i + 1}/{count}, {(i + 1) / (time.time() - start):.0f} images/s")
@@ -141,7 +149,9 @@ def loss(network: TeacherNetwork, world: World, texts: Readings, rows: Tensor, f
     total = total + F.cross_entropy(scale * scene @ texts.verb.T, world.verb[rows])
     total = total + F.cross_entropy(scale * scene @ texts.pose.T, world.pose[rows])
     noun, logits = world.noun[rows], scale * scene @ texts.noun.T
-    present = torch.zeros(len(rows), len(DRAWN) + 1, dtype=torch.bool).scatter_(1, noun % (len(DRAWN) + 1), True)[:, :-1]
+    present = torch.zeros(len(rows), len(DRAWN) + 1, dtype=torch.bool).scatter_(1, noun % (len(DRAWN) + 1), True)[
+        :, :-1
+    ]
     for r, role in enumerate(ROLES):
         there = noun[:, r] >= 0
         keep = texts.agents if role == "agent" else texts.places if role == "place" else ~(texts.agents | texts.places)
@@ -196,7 +206,9 @@ def novelty(pooled: Tensor, mean: Tensor, basis: Tensor) -> Tensor:
     return (rest - (rest @ basis.T) @ basis).norm(dim=1)
 
 
-def pretrain(out: Path, settings: Pretraining = Pretraining(), report: Callable[[str], None] = print) -> dict[str, float]:
+def pretrain(
+    out: Path, settings: Pretraining = Pretraining(), report: Callable[[str], None] = print
+) -> dict[str, float]:
     """Trains the teacher and writes its weights (float16 safetensors) to `out`; returns its held-out accuracy."""
     torch.manual_seed(settings.seed)
     held_out = draw_world(settings.held_out_per_verb, SEEDS + 500_000_000, report)
@@ -209,7 +221,7 @@ def pretrain(out: Path, settings: Pretraining = Pretraining(), report: Callable[
     for epoch in range(settings.epochs):
         network.train()
         order = torch.randperm(len(world.verb))
-        for rows in order[:len(order) // settings.batch_size * settings.batch_size].split(settings.batch_size):
+        for rows in order[: len(order) // settings.batch_size * settings.batch_size].split(settings.batch_size):
             with sdpa_kernel(SDPBackend.MATH):  # on CPU the fused kernel's backward is several times slower here
                 total = loss(network, world, texts, rows, flip=bool(torch.rand(1) < 0.5))
             optimizer.zero_grad()
@@ -222,6 +234,9 @@ def pretrain(out: Path, settings: Pretraining = Pretraining(), report: Callable[
     report_card = accuracy(network, held_out, Readings(held_out.captions))
     weights = {f"network.{k}": v for k, v in network.state_dict().items()}
     weights |= {f"familiar.{k}": v for k, v in familiarity(world.features).items()}
-    save_file({k: v.half().contiguous() for k, v in weights.items()}, out,
-              {"accuracy": json.dumps(report_card), "settings": json.dumps(asdict(settings))})
+    save_file(
+        {k: v.half().contiguous() for k, v in weights.items()},
+        out,
+        {"accuracy": json.dumps(report_card), "settings": json.dumps(asdict(settings))},
+    )
     return report_card

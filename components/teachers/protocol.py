@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which teacher answered: part of every cache key. `revision` is the sha256 of its weights (or the hub's commit)."""
+    """Which teacher answered: part of every cache key. `revision` is the sha256 of its weights, or the hub's commit."""
 
     backend: str
     name: str

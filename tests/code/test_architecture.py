@@ -40,7 +40,7 @@ NO_TORCH = ("components/serving/", "components/datasets/", "components/registry/
 LIGHT = ("click", "components.base.errors")  # all that the command line may import before a command is called
 EXCUSED = {"flows/cli.py": 400, "flows/server.py": 200, "flows/console.py": 200,
            # one function for each way of drawing, told apart by nothing but their names
-           "components/datasets/scenes/placements.py": 700, "components/datasets/scenes/scenery.py": 500}
+           "components/datasets/scenes/scenery.py": 500}
 
 
 def imports(path: Path, top_only: bool = False) -> set[str]:

@@ -9,8 +9,13 @@ from components.recipes.mipd import rationales
 from components.recipes.protocol import Record, Rejection
 from components.teachers.protocol import Answer
 
-ANNOTATION = {"verb": "rowing", "width": 200, "height": 100, "frames": [{"agent": "n1", "tool": "n2", "place": "n3"}] * 3,
-              "bb": {"agent": [20, 10, 100, 90], "tool": [0, 0, 50, 50], "place": [-1, -1, -1, -1]}}
+ANNOTATION = {
+    "verb": "rowing",
+    "width": 200,
+    "height": 100,
+    "frames": [{"agent": "n1", "tool": "n2", "place": "n3"}] * 3,
+    "bb": {"agent": [20, 10, 100, 90], "tool": [0, 0, 50, 50], "place": [-1, -1, -1, -1]},
+}
 SAMPLE = Sample("s1", "rowing_1.jpg", b"", 200, 100, "0" * 16, "test", "rowing", ANNOTATION)
 
 
@@ -19,8 +24,13 @@ def ranked(*words: str) -> list[dict]:
 
 
 def glimpse(**changes) -> Answer:
-    reply = {"scene": "A man, sitting, with a paddle.", "unlike": "A man, standing, with a broom.",
-             "posture": ranked("sitting", "standing"), "things": ranked("paddle", "broom"), "place": ranked("lake", "ocean")}
+    reply = {
+        "scene": "A man, sitting, with a paddle.",
+        "unlike": "A man, standing, with a broom.",
+        "posture": ranked("sitting", "standing"),
+        "things": ranked("paddle", "broom"),
+        "place": ranked("lake", "ocean"),
+    }
     return Answer(json.dumps(reply | changes))
 
 
@@ -51,18 +61,28 @@ def test_good_answers_become_a_record():
     assert record.content["glimpse"]["posture"][0] == ["sitting", 0.6667]
     assert set(record.content["gaze"]) == {"agent", "tool"}
     rows = rationales.rows(record, "rowing")
-    assert [r["kind"] for r in rows] == ["glimpse", "gaze", "gaze"] and all(r["positive"] != r["negative"] for r in rows)
+    assert [r["kind"] for r in rows] == ["glimpse", "gaze", "gaze"] and all(
+        r["positive"] != r["negative"] for r in rows
+    )
 
 
-@pytest.mark.parametrize("text, reason", [
-    ("not json at all", "not JSON"), ("[1, 2]", "not a JSON object"), ("{}", "no 'scene'"),
-    (glimpse(scene="").text, "no 'scene'"), (glimpse(scene=7).text, "no 'scene'"),
-    (glimpse(scene="x" * 301).text, "longer than 300"), (glimpse(unlike="a MAN, sitting, with a paddle.").text, "equals"),
-    (glimpse(posture=ranked("sitting")).text, "fewer than two usable phrases in 'posture'"),
-    (glimpse(things=[{"text": "x" * 61, "probability": 0.5}] * 3).text, "'things'"),
-    (glimpse(place=[{"text": "lake", "probability": 7}] * 3).text, "'place'"),
-    (glimpse(place="lake").text, "'place'"), (glimpse(scene="Rowing.").text, "repeats the label"),
-])
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        ("not json at all", "not JSON"),
+        ("[1, 2]", "not a JSON object"),
+        ("{}", "no 'scene'"),
+        (glimpse(scene="").text, "no 'scene'"),
+        (glimpse(scene=7).text, "no 'scene'"),
+        (glimpse(scene="x" * 301).text, "longer than 300"),
+        (glimpse(unlike="a MAN, sitting, with a paddle.").text, "equals"),
+        (glimpse(posture=ranked("sitting")).text, "fewer than two usable phrases in 'posture'"),
+        (glimpse(things=[{"text": "x" * 61, "probability": 0.5}] * 3).text, "'things'"),
+        (glimpse(place=[{"text": "lake", "probability": 7}] * 3).text, "'place'"),
+        (glimpse(place="lake").text, "'place'"),
+        (glimpse(scene="Rowing.").text, "repeats the label"),
+    ],
+)
 def test_an_unusable_glimpse_rejects_the_sample_with_its_reason(text, reason):
     outcome = rationales.accept(SAMPLE, [Answer(text), gaze(), gaze()])
     assert isinstance(outcome, Rejection) and reason in outcome.reason

@@ -1,4 +1,4 @@
-"""The embedded teacher sees pixels: it names drawn scenes far above chance, says true things of photographs, and doubts."""
+"""The embedded teacher sees pixels: it names drawn scenes far above chance, and doubts what it does not know."""
 
 import json
 from pathlib import Path
@@ -38,7 +38,10 @@ def test_it_names_the_activity_of_most_drawn_scenes_but_not_of_all(teacher, view
 
 
 def test_answers_fill_the_schema_and_are_the_same_every_time(teacher, views):
-    questions = [Question("glimpse", "?", "1", GLIMPSE), Question("gaze", "?", "1", GAZE, {"box": [0.3, 0.2, 0.7, 0.9]})]
+    questions = [
+        Question("glimpse", "?", "1", GLIMPSE),
+        Question("gaze", "?", "1", GAZE, {"box": [0.3, 0.2, 0.7, 0.9]}),
+    ]
     answers = teacher.answer([views[0]] * 2, questions)
     glimpse, gaze = (json.loads(a.text) for a in answers)
     assert set(glimpse) == set(GLIMPSE["properties"]) and set(gaze) == set(GAZE["properties"])
@@ -69,8 +72,15 @@ def test_doubt_on_what_it_was_not_trained_on(teacher):
 
 
 @pytest.mark.skipif(not PHOTOS.is_dir(), reason="the photographs for tests are not beside the project")
-@pytest.mark.parametrize("photo, thing", [("fishing_rod.jpg", "reel"), ("boat.jpg", "gondola"),
-                                          ("carting_214.jpg", "sheepdog"), ("aircraft_rgba.png", "aircraft")])
+@pytest.mark.parametrize(
+    "photo, thing",
+    [
+        ("fishing_rod.jpg", "reel"),
+        ("boat.jpg", "gondola"),
+        ("carting_214.jpg", "sheepdog"),
+        ("aircraft_rgba.png", "aircraft"),
+    ],
+)
 def test_photographs_are_not_nonsense(teacher, photo, thing):
     view = View(photo, lambda: load_image(PHOTOS / photo))
     assert thing in teacher.answer([view], [Question("free", "What is it?", "1")])[0].text.lower()

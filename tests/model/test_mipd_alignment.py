@@ -16,8 +16,14 @@ def unit(*shape: int) -> torch.Tensor:
 def batch():
     torch.manual_seed(0)
     images, roles, phrases = 4, 3, 4
-    words = Rationales(unit(images, phrases, WIDTH), torch.ones(images, phrases, dtype=torch.bool), unit(images, WIDTH),
-                       unit(images, roles, WIDTH), unit(images, roles, WIDTH), torch.ones(images, roles, dtype=torch.bool))
+    words = Rationales(
+        unit(images, phrases, WIDTH),
+        torch.ones(images, phrases, dtype=torch.bool),
+        unit(images, WIDTH),
+        unit(images, roles, WIDTH),
+        unit(images, roles, WIDTH),
+        torch.ones(images, roles, dtype=torch.bool),
+    )
     boxes = torch.rand(images, roles, 4) * 0.3 + 0.3
     return unit(images, 1 + TOKENS, WIDTH), Layout.of(boxes), words
 

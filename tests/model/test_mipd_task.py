@@ -1,4 +1,4 @@
-"""From a dataset to targets to batches: the whole learning path of MIPD on a handful of drawn scenes, real parts only."""
+"""From a dataset to targets to batches: the whole learning path of MIPD on a handful of drawn scenes."""
 
 import dataclasses
 import json
@@ -15,8 +15,8 @@ from components.datasets.splits import Splits
 from components.datasets.store import Dataset, DatasetWriter
 from components.encoders.cache import FeatureCache, dataset_features
 from components.recipes import get
-from components.recipes.mipd.task import build
 from components.recipes.mipd.targets import view
+from components.recipes.mipd.task import build
 from components.recipes.protocol import Record, Stage
 from components.teachers.embedded import EmbeddedTeacher
 
@@ -30,10 +30,26 @@ def write(folder, labelled: bool) -> Dataset:
                 scene = draw(verb, index)
                 image = encode(scene.image)
                 order = space()["verbs"][verb]["order"]
-                entry = {"verb": verb, "height": 192, "width": 192, "frames": [dict(f) for f in scene.frames],
-                         "bb": {r: list(scene.boxes.get(r) or (-1, -1, -1, -1)) for r in order}}
-                writer.add(Sample(sample_id(image), f"{verb}_{index}.jpg", image, 192, 192, "0" * 16, "test",
-                                  verb if labelled else None, entry if labelled else None))
+                entry = {
+                    "verb": verb,
+                    "height": 192,
+                    "width": 192,
+                    "frames": [dict(f) for f in scene.frames],
+                    "bb": {r: list(scene.boxes.get(r) or (-1, -1, -1, -1)) for r in order},
+                }
+                writer.add(
+                    Sample(
+                        sample_id(image),
+                        f"{verb}_{index}.jpg",
+                        image,
+                        192,
+                        192,
+                        "0" * 16,
+                        "test",
+                        verb if labelled else None,
+                        entry if labelled else None,
+                    )
+                )
     return Dataset(folder)
 
 
@@ -44,16 +60,27 @@ def stage(request, tmp_path_factory) -> Stage:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FOVEATE_HOME", str(root / "home"))
         data = write(root / "data", request.param)
-        ids = {verb: [i for i in data.ids if data.names[i].startswith(verb)] for verb in (*SEEN, UNSEEN[0], PSEUDO_UNSEEN[0])}
+        ids = {
+            verb: [i for i in data.ids if data.names[i].startswith(verb)]
+            for verb in (*SEEN, UNSEEN[0], PSEUDO_UNSEEN[0])
+        }
         verbs = {"common": SEEN, "rare": (), "pseudo_unseen": (PSEUDO_UNSEEN[0],), "unseen": (UNSEEN[0],)}
         verbs = verbs if request.param else dict.fromkeys(verbs, ())
-        splits = Splits(0, verbs, tuple(i for v in SEEN for i in ids[v][:3]),
-                        tuple([ids[v][3] for v in SEEN] + ids[PSEUDO_UNSEEN[0]]), tuple(ids[UNSEEN[0]] + [ids[SEEN[0]][3]]))
+        splits = Splits(
+            0,
+            verbs,
+            tuple(i for v in SEEN for i in ids[v][:3]),
+            tuple([ids[v][3] for v in SEEN] + ids[PSEUDO_UNSEEN[0]]),
+            tuple(ids[UNSEEN[0]] + [ids[SEEN[0]][3]]),
+        )
         splits.save(root / "splits.json")
         recipe = get("mipd")
         config = recipe.config(fast=True)
-        config = dataclasses.replace(config, align=dataclasses.replace(config.align, steps=4, batch_size=6, composites=2),
-                                     distil=dataclasses.replace(config.distil, batch_size=4, epochs=2))
+        config = dataclasses.replace(
+            config,
+            align=dataclasses.replace(config.align, steps=4, batch_size=6, composites=2),
+            distil=dataclasses.replace(config.distil, batch_size=4, epochs=2),
+        )
         teacher = EmbeddedTeacher(FeatureCache(dataset_features(data.path)))
         lines = []
         for sample in data.samples(splits.train):
@@ -146,8 +173,12 @@ def test_features_are_resumed_block_by_block_and_damage_is_found(stage, tmp_path
     with pytest.raises(KeyboardInterrupt):
         write_features(iter(items), encode_few, tmp_path, revision="r")
     seen: list[int] = []
-    write_features(iter(items), lambda b: seen.append(len(b)) or b.reshape(len(b), 1, -1).astype(np.float16), tmp_path,
-                   revision="r")
+    write_features(
+        iter(items),
+        lambda b: seen.append(len(b)) or b.reshape(len(b), 1, -1).astype(np.float16),
+        tmp_path,
+        revision="r",
+    )
     assert sum(seen) == 600 - 256  # the finished block is not done again
     cache = FeatureCache(tmp_path)
     assert [int(v) for v in cache.rows(["i599", "i0", "i255", "i256"])[:, 0, 0]] == [599 % 256, 0, 255, 0]

@@ -36,7 +36,9 @@ def load_student(folder: Path) -> tuple[Student, Config]:
         student = Student(settings.student)
         student.load_state_dict(load_file(folder / "student.safetensors"))
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise UserError(f"not a trained student ({error})", where=str(folder), mend="train it again: foveate distil") from error
+        raise UserError(
+            f"not a trained student ({error})", where=str(folder), mend="train it again: foveate distil"
+        ) from error
     return student.eval().requires_grad_(False), settings
 
 
@@ -62,24 +64,37 @@ class Runner:
 
     def scenes(self, ids: Sequence[str]) -> np.ndarray:
         """Scene vectors float32 [len(ids), E]."""
-        return np.concatenate([self.encode(ids[i:i + BATCH])["scene"] for i in range(0, len(ids), BATCH)])
+        return np.concatenate([self.encode(ids[i : i + BATCH])["scene"] for i in range(0, len(ids), BATCH)])
 
     def vocabulary(self) -> dict[str, Any]:
         """What ships as vocabulary.json; its orders are those of the text tables."""
         group = {v: g for g, verbs in self.splits.verbs.items() for v in verbs}
         images = Counter(self.dataset.labels[i] for i in self.splits.train)
         space = self.dataset.space
-        return {"verbs": {v: {"order": list(space["verbs"][v]["order"]), "abstract": space["verbs"][v]["abstract"],
-                              "group": group.get(v, "unseen"),
-                              "evidence": round(images[v] / (images[v] + ENOUGH), 4)} for v in self.lexicon.verbs},
-                "roles": list(self.lexicon.roles),
-                "nouns": {n: {"name": noun_name(space, n), "gloss": space["nouns"][n]["gloss"] if n else []}
-                          for n in self.lexicon.nouns}}
+        return {
+            "verbs": {
+                v: {
+                    "order": list(space["verbs"][v]["order"]),
+                    "abstract": space["verbs"][v]["abstract"],
+                    "group": group.get(v, "unseen"),
+                    "evidence": round(images[v] / (images[v] + ENOUGH), 4),
+                }
+                for v in self.lexicon.verbs
+            },
+            "roles": list(self.lexicon.roles),
+            "nouns": {
+                n: {"name": noun_name(space, n), "gloss": space["nouns"][n]["gloss"] if n else []}
+                for n in self.lexicon.nouns
+            },
+        }
 
     def tables(self) -> dict[str, np.ndarray]:
         """The text tables that ship: float32 [V, E], [roles, E], [nouns, E]."""
-        return {"verbs": self.lexicon.verb_vectors.numpy(), "roles": self.lexicon.role_vectors.numpy(),
-                "nouns": self.lexicon.noun_vectors.numpy()}
+        return {
+            "verbs": self.lexicon.verb_vectors.numpy(),
+            "roles": self.lexicon.role_vectors.numpy(),
+            "nouns": self.lexicon.noun_vectors.numpy(),
+        }
 
     def mask(self, *groups: str) -> np.ndarray:
         """Which verbs of the lexicon belong to any of the groups.  # [V] bool"""
@@ -93,17 +108,27 @@ class Runner:
         scale = float(self.student.log_scale_verb.exp())
         seen, pseudo = self.mask("common", "rare"), self.mask("pseudo_unseen")
         candidates = [v for v, p in zip(self.lexicon.verbs, pseudo, strict=True) if not p]
-        constants = {"scale_verb": scale, "scale_noun": float(self.student.log_scale_noun.exp()), "penalty": 0.0,
-                     "temperature": 1.0, "abstain_below": 0.2, "candidates": candidates}
-        labels = np.array([self.lexicon.verbs.index(self.dataset.labels[i]) for i in self.splits.dev
-                           if self.dataset.labels[i]], int)
+        constants = {
+            "scale_verb": scale,
+            "scale_noun": float(self.student.log_scale_noun.exp()),
+            "penalty": 0.0,
+            "temperature": 1.0,
+            "abstain_below": 0.2,
+            "candidates": candidates,
+        }
+        labels = np.array(
+            [self.lexicon.verbs.index(self.dataset.labels[i]) for i in self.splits.dev if self.dataset.labels[i]], int
+        )
         if not len(labels) or not seen[labels].any() or not pseudo[labels].any():
             return constants
         logits = scale * self.scenes(list(self.splits.dev)) @ self.tables()["verbs"].T
         evidence = np.array([v["evidence"] for v in self.vocabulary()["verbs"].values()])
         penalty, _ = calibration.choose_penalty(logits, labels, seen, pseudo, evidence=evidence)
         shifted = np.where(seen | pseudo, logits - penalty * evidence, -np.inf)
-        return constants | {"penalty": float(penalty), "temperature": float(calibration.fit_temperature(shifted, labels))}
+        return constants | {
+            "penalty": float(penalty),
+            "temperature": float(calibration.fit_temperature(shifted, labels)),
+        }
 
 
 def predict(folder: Path, stage: Stage, split: str) -> Iterator[dict[str, Any]]:
@@ -115,12 +140,24 @@ def predict(folder: Path, stage: Stage, split: str) -> Iterator[dict[str, Any]]:
     sizes = {s.id: (s.width, s.height) for s in runner.dataset.samples(ids, images=False)}
     unseen = np.flatnonzero(runner.mask("unseen"))
     for start in range(0, len(ids), BATCH):
-        batch = ids[start:start + BATCH]
+        batch = ids[start : start + BATCH]
         labels = [runner.dataset.labels[i] for i in batch]
         encoded = runner.encode(batch)
         among = np.argsort(-encoded["scene"] @ tables["verbs"][unseen].T, 1, kind="stable")[:, :5]
-        made = decode(lambda _, done=encoded: done, runner.fill, tables, vocabulary, constants, batch,
-                      [sizes[i] for i in batch], also=[[label] if label else [] for label in labels])
+        made = decode(
+            lambda _, done=encoded: done,
+            runner.fill,
+            tables,
+            vocabulary,
+            constants,
+            batch,
+            [sizes[i] for i in batch],
+            also=[[label] if label else [] for label in labels],
+        )
         for i, prediction, best in zip(batch, made, among, strict=True):
-            yield {"image": runner.dataset.names[i], "id": i, **prediction,
-                   "among_unseen": [runner.lexicon.verbs[unseen[k]] for k in best]}
+            yield {
+                "image": runner.dataset.names[i],
+                "id": i,
+                **prediction,
+                "among_unseen": [runner.lexicon.verbs[unseen[k]] for k in best],
+            }

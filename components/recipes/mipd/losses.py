@@ -18,8 +18,11 @@ from components.recipes.mipd.config import Terms
 
 @dataclass(frozen=True)
 class Tables:
-    """Text vectors that scores are taken against. `seen` indexes verbs with training images; `distilled` the verbs over
-    which the teacher's distribution is taught; `banks` the phrases of rationales; `scales` the teacher's logit scales."""
+    """Text vectors that scores are taken against.
+
+    `seen` indexes verbs with training images; `distilled` those over which the teacher's distribution is taught;
+    `banks` holds the phrases of rationales; `scales` the teacher's logit scales.
+    """
 
     verbs: Tensor  # [V, E]
     nouns: Tensor  # [W, E]
@@ -30,8 +33,9 @@ class Tables:
     scales: dict[str, float]
 
 
-def supervised(out: dict[str, Tensor], batch: dict[str, Tensor], tables: Tables, smoothing: float,
-               prior: float = 0.0) -> dict[str, Tensor]:
+def supervised(
+    out: dict[str, Tensor], batch: dict[str, Tensor], tables: Tables, smoothing: float, prior: float = 0.0
+) -> dict[str, Tensor]:
     """Losses against annotations; samples without one (verb_seen -1, no role present) take no part."""
     present, grounded, box, labelled = batch["present"], batch["grounded"], batch["box"], batch["verb_seen"] >= 0
     terms: dict[str, Tensor] = {}
@@ -72,7 +76,7 @@ def taught(out: dict[str, Tensor], batch: dict[str, Tensor]) -> tuple[dict[str, 
     kept = batch["taught"]
     if kept.all():
         return out, batch
-    half = kept[:len(batch["composite_scene"])]  # composites are made for the first half of a batch
+    half = kept[: len(batch["composite_scene"])]  # composites are made for the first half of a batch
 
     def chosen(name: str, value: Tensor) -> Tensor:
         rows = half if name in ("composite", "composite_scene") else kept
@@ -92,7 +96,9 @@ def distilled(out: dict[str, Tensor], batch: dict[str, Tensor], tables: Tables) 
     if grounded.any():
         sure = tables.scales["region"] * batch["instance"][grounded] @ tables.nouns.T
         for student in (out["noun"][grounded], out["in_box"][grounded]):
-            terms["instances"] = terms.get("instances", 0) + _divergence(out["scale_noun"] * student @ tables.nouns.T, sure)
+            terms["instances"] = terms.get("instances", 0) + _divergence(
+                out["scale_noun"] * student @ tables.nouns.T, sure
+            )
     dense, target = out["dense"], batch["dense"]  # [B, T, E]
     wanted = F.softmax(tables.scales["region"] * target @ tables.nouns.T, -1)
     weight = wanted.amax(-1)  # where the teacher itself is unsure what it sees, it teaches less

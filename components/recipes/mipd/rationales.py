@@ -15,30 +15,51 @@ from components.teachers.protocol import Answer, Question
 KINDS = ("posture", "things", "place")
 LONGEST = 300  # characters of a sentence, 60 of a phrase: teacher text is untrusted
 
-_PHRASES = {"type": "array", "minItems": 2, "maxItems": 5, "items": {
-    "type": "object", "required": ["text", "probability"], "additionalProperties": False,
-    "properties": {"text": {"type": "string"}, "probability": {"type": "number"}}}}
+_PHRASES = {
+    "type": "array",
+    "minItems": 2,
+    "maxItems": 5,
+    "items": {
+        "type": "object",
+        "required": ["text", "probability"],
+        "additionalProperties": False,
+        "properties": {"text": {"type": "string"}, "probability": {"type": "number"}},
+    },
+}
 
-GLIMPSE = {"type": "object", "additionalProperties": False, "required": ["scene", "unlike", *KINDS], "properties": {
-    "scene": {"type": "string"}, "unlike": {"type": "string"}, **{kind: _PHRASES for kind in KINDS}}}
-GAZE = {"type": "object", "additionalProperties": False, "required": ["nouns", "positive", "negative"], "properties": {
-    "nouns": _PHRASES, "positive": {"type": "string"}, "negative": {"type": "string"}}}
+GLIMPSE = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["scene", "unlike", *KINDS],
+    "properties": {"scene": {"type": "string"}, "unlike": {"type": "string"}, **dict.fromkeys(KINDS, _PHRASES)},
+}
+GAZE = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["nouns", "positive", "negative"],
+    "properties": {"nouns": _PHRASES, "positive": {"type": "string"}, "negative": {"type": "string"}},
+}
 
 GLIMPSE_PROMPT = (
     "Look at the picture and answer in JSON. `scene`: one sentence on who is there, how they hold their body, what "
     "things are in use and where. `unlike`: one sentence on a similar scene that this picture does not show. "
-    "`posture`, `things`, `place`: the two to five likeliest phrases each, likeliest first, with probabilities.")
+    "`posture`, `things`, `place`: the two to five likeliest phrases each, likeliest first, with probabilities."
+)
 GAZE_PROMPT = (
-    "Look at the region {box} of the picture (left, top, right, bottom as fractions); it is the {role}. Answer in JSON. "
-    "`nouns`: the two to five likeliest nouns for what is there, likeliest first, with probabilities. `positive`: one "
-    "sentence saying what it is. `negative`: one sentence naming a similar thing that it is not.")
+    "Look at the region {box} of the picture (left, top, right, bottom as fractions); it is the {role}. Answer in "
+    "JSON. `nouns`: the two to five likeliest nouns for what is there, likeliest first, with probabilities. "
+    "`positive`: one sentence saying what it is. `negative`: one sentence naming a similar thing that it is not."
+)
 
 
 def grounded(annotation: dict[str, Any]) -> dict[str, list[float]]:
     """Boxes of the grounded roles as fractions of the image: {role: [x1, y1, x2, y2]}."""
     width, height = annotation["width"], annotation["height"]
-    return {role: [round(box[0] / width, 3), round(box[1] / height, 3), round(box[2] / width, 3), round(box[3] / height, 3)]
-            for role, box in annotation["bb"].items() if min(box) >= 0}
+    return {
+        role: [round(box[0] / width, 3), round(box[1] / height, 3), round(box[2] / width, 3), round(box[3] / height, 3)]
+        for role, box in annotation["bb"].items()
+        if min(box) >= 0
+    }
 
 
 def questions(sample: Sample, version: str, gaze: bool) -> list[Question]:
@@ -62,7 +83,9 @@ def accept(sample: Sample, answers: Sequence[Answer]) -> Record | Rejection:
     if sample.label and glimpse["scene"].strip(" .").lower() == sample.label.lower():
         return Rejection(sample.id, "glimpse: merely repeats the label")
     gazes, left_out = {}, {}
-    for role, answer in zip(grounded(sample.annotation or {"width": 1, "height": 1, "bb": {}}), answers[1:], strict=False):
+    for role, answer in zip(
+        grounded(sample.annotation or {"width": 1, "height": 1, "bb": {}}), answers[1:], strict=False
+    ):
         gaze = read(answer.text, ("nouns",), ("positive", "negative"))
         if isinstance(gaze, str):
             left_out[role] = gaze
@@ -99,15 +122,36 @@ def read(text: str, lists: Sequence[str], sentences: Sequence[str]) -> dict[str,
 
 
 def _phrase(value: Any) -> bool:
-    return (isinstance(value, dict) and isinstance(value.get("text"), str) and 0 < len(value["text"].strip()) <= 60
-            and isinstance(value.get("probability"), (int, float)) and 0 <= value["probability"] <= 1)
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("text"), str)
+        and 0 < len(value["text"].strip()) <= 60
+        and isinstance(value.get("probability"), (int, float))
+        and 0 <= value["probability"] <= 1
+    )
 
 
 def rows(record: Record, label: str) -> list[dict[str, Any]]:
     """The record as rows of the rationale quality suite."""
     glimpse = record.content["glimpse"]
-    out = [{"sample": record.sample, "kind": "glimpse", "role": "", "label": label,
-            "positive": glimpse["scene"], "negative": glimpse["unlike"]}]
-    return out + [{"sample": record.sample, "kind": "gaze", "role": role, "label": label,
-                   "positive": gaze["positive"], "negative": gaze["negative"]}
-                  for role, gaze in record.content["gaze"].items()]
+    out = [
+        {
+            "sample": record.sample,
+            "kind": "glimpse",
+            "role": "",
+            "label": label,
+            "positive": glimpse["scene"],
+            "negative": glimpse["unlike"],
+        }
+    ]
+    return out + [
+        {
+            "sample": record.sample,
+            "kind": "gaze",
+            "role": role,
+            "label": label,
+            "positive": gaze["positive"],
+            "negative": gaze["negative"],
+        }
+        for role, gaze in record.content["gaze"].items()
+    ]

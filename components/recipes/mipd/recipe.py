@@ -22,10 +22,13 @@ class Mipd:
     def config(self, *, fast: bool = False) -> Config:
         if not fast:
             return Config()
-        return Config(draw=DrawSpec(total_train=420, dev_per_verb=2, test_per_verb=3, pseudo_per_verb=5, unseen_per_verb=5),
-                      align=Align(steps=60, composites=2), distil=Distil(epochs=3),
-                      evaluate=dataclasses.replace(Config().evaluate, bootstrap=200),
-                      bars=dataclasses.replace(Config().bars, harmonic=0.05))
+        return Config(
+            draw=DrawSpec(total_train=420, dev_per_verb=2, test_per_verb=3, pseudo_per_verb=5, unseen_per_verb=5),
+            align=Align(steps=60, composites=2),
+            distil=Distil(epochs=3),
+            evaluate=dataclasses.replace(Config().evaluate, bootstrap=200),
+            bars=dataclasses.replace(Config().bars, harmonic=0.05),
+        )
 
     def questions(self, sample: Sample, config: Config) -> list[Question]:
         return rationales.questions(sample, config.ask.version, config.ask.gaze)
@@ -45,14 +48,27 @@ class Mipd:
         from components.encoders.cache import dataset_features
 
         settings = stage.config.distil
-        return {"task": "components.recipes.mipd.task:build",
-                "arguments": {"dataset": str(stage.dataset), "splits": str(stage.splits),
-                              "features": str(dataset_features(stage.dataset)),
-                              "targets": str(stage.targets) if stage.targets and settings.teacher else None,
-                              "config": as_dict(stage.config), "seed": stage.seed},
-                "optimizer": {"lr": settings.learning_rate, "weight_decay": settings.weight_decay, "warmup": 0.1,
-                              "schedule": "onecycle", "clip": 1.0},
-                "batch_size": settings.batch_size, "checkpoint_every": settings.checkpoint_every, "seed": stage.seed}
+        return {
+            "task": "components.recipes.mipd.task:build",
+            "arguments": {
+                "dataset": str(stage.dataset),
+                "splits": str(stage.splits),
+                "features": str(dataset_features(stage.dataset)),
+                "targets": str(stage.targets) if stage.targets and settings.teacher else None,
+                "config": as_dict(stage.config),
+                "seed": stage.seed,
+            },
+            "optimizer": {
+                "lr": settings.learning_rate,
+                "weight_decay": settings.weight_decay,
+                "warmup": 0.1,
+                "schedule": "onecycle",
+                "clip": 1.0,
+            },
+            "batch_size": settings.batch_size,
+            "checkpoint_every": settings.checkpoint_every,
+            "seed": stage.seed,
+        }
 
     def baseline(self, config: Config) -> Config:
         """The same student, data and budget without a teacher."""
@@ -80,7 +96,14 @@ class Mipd:
 
     def gates(self, config: Config) -> Gates:
         bars = config.bars
-        return Gates(headline="harmonic", minimum={"harmonic": bars.harmonic},
-                     protected={"unseen.top1_verb": bars.unseen_margin, "rare.top1_verb": bars.rare_margin},
-                     budgets={"parity": bars.parity, "int8_loss": bars.int8_loss, "latency_ms": bars.latency_ms,
-                              "size_mb": bars.size_mb})
+        return Gates(
+            headline="harmonic",
+            minimum={"harmonic": bars.harmonic},
+            protected={"unseen.top1_verb": bars.unseen_margin, "rare.top1_verb": bars.rare_margin},
+            budgets={
+                "parity": bars.parity,
+                "int8_loss": bars.int8_loss,
+                "latency_ms": bars.latency_ms,
+                "size_mb": bars.size_mb,
+            },
+        )

@@ -18,15 +18,19 @@ PROTOCOL = {
     "boxes and rationales of unseen verbs": "never in training or tuning",
     "verb given": "only in the columns that say so (true verb given)",
     "candidates at test": "all seen and unseen verbs together; 'among unseen' lets unseen names compete alone",
-    "tuning": "penalty on seen verbs and temperature chosen on held-out images of seen verbs and on pseudo-unseen verbs",
+    "tuning": "penalty and temperature chosen on held-out images of seen verbs and on pseudo-unseen verbs",
 }
 
 
 def groups(splits: Splits) -> dict[str, set[str]]:
     """Verbs of each slice; "seen" is common and rare together."""
     verbs = {name: set(names) for name, names in splits.verbs.items()}
-    return {"seen": verbs["common"] | verbs["rare"], "common": verbs["common"], "rare": verbs["rare"],
-            "unseen": verbs["unseen"]}
+    return {
+        "seen": verbs["common"] | verbs["rare"],
+        "common": verbs["common"],
+        "rare": verbs["rare"],
+        "unseen": verbs["unseen"],
+    }
 
 
 def score(predictions: Sequence[dict[str, Any]], stage: Stage, split: str) -> Report:
@@ -41,7 +45,9 @@ def score(predictions: Sequence[dict[str, Any]], stage: Stage, split: str) -> Re
     predictions = [p for p in predictions if p["image"] in truth]
     scores = situation.score(predictions, truth, dataset.space, convention=settings.convention, average="verb")
     of = {p["image"]: p for p in predictions}
-    among = np.array([float(of[i]["among_unseen"][:1] == [v]) for i, v in zip(scores.images, scores.verbs, strict=True)])
+    among = np.array(
+        [float(of[i]["among_unseen"][:1] == [v]) for i, v in zip(scores.images, scores.verbs, strict=True)]
+    )
     verbs = groups(splits)
     masks = {name: np.isin(scores.verbs, list(verbs[name])) for name in SLICES}
     metrics: dict[str, float] = {}
@@ -61,12 +67,16 @@ def score(predictions: Sequence[dict[str, Any]], stage: Stage, split: str) -> Re
     if masks["seen"].any() and masks["unseen"].any():
         sides = [scores.values("top1_verb")[masks[s]] for s in ("seen", "unseen")]
         kinds = [scores.verbs[masks[s]] for s in ("seen", "unseen")]
-        mean, *bounds = bootstrap.harmonic_interval(*sides, seen_groups=kinds[0], unseen_groups=kinds[1], n=settings.bootstrap)
+        mean, *bounds = bootstrap.harmonic_interval(
+            *sides, seen_groups=kinds[0], unseen_groups=kinds[1], n=settings.bootstrap
+        )
         metrics["harmonic"], intervals["harmonic"] = float(mean), [float(b) for b in bounds]
     confidence = np.array([of[i]["scores"][0] for i in scores.images])
     metrics["calibration_error"] = reliability(confidence, scores.values("top1_verb")).ece
-    per_sample = {number: dict(zip(scores.images, scores.values(number).tolist(), strict=True))
-                  for number in ("top1_verb", "top1_value", "top1_grnd_value")}
+    per_sample = {
+        number: dict(zip(scores.images, scores.values(number).tolist(), strict=True))
+        for number in ("top1_verb", "top1_value", "top1_grnd_value")
+    }
     for name, mask in masks.items():
         per_sample[f"{name}.top1_verb"] = {i: per_sample["top1_verb"][i] for i in np.array(scores.images)[mask]}
     if "harmonic" in metrics:  # no image has a harmonic mean of its own: its two halves are compared
@@ -86,12 +96,21 @@ def record_roles(metrics: dict[str, float], name: str, scores: situation.Situati
         metrics[f"{name}.box.tool_and_item"] = float(scores.roles.box[small].mean())
 
 
-def tables(scores: situation.SituationScores, predictions: dict[str, dict], confidence: np.ndarray,
-           splits: Splits) -> dict[str, Any]:
+def tables(
+    scores: situation.SituationScores, predictions: dict[str, dict], confidence: np.ndarray, splits: Splits
+) -> dict[str, Any]:
     """What plots are drawn from."""
     right = scores.values("top1_verb")
-    per_verb = {str(v): {"group": splits.group(v), "top1": float(right[scores.verbs == v].mean()),
-                         "count": int((scores.verbs == v).sum())} for v in np.unique(scores.verbs)}
-    return {"per_verb": per_verb,
-            "confusion": {"truth": scores.verbs.tolist(), "predicted": [predictions[i]["verbs"][0] for i in scores.images]},
-            "reliability": {"confidence": confidence.tolist(), "right": right.tolist()}}
+    per_verb = {
+        str(v): {
+            "group": splits.group(v),
+            "top1": float(right[scores.verbs == v].mean()),
+            "count": int((scores.verbs == v).sum()),
+        }
+        for v in np.unique(scores.verbs)
+    }
+    return {
+        "per_verb": per_verb,
+        "confusion": {"truth": scores.verbs.tolist(), "predicted": [predictions[i]["verbs"][0] for i in scores.images]},
+        "reliability": {"confidence": confidence.tolist(), "right": right.tolist()},
+    }

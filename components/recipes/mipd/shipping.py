@@ -25,7 +25,9 @@ def export(folder: Path, stage: Stage) -> ExportSpec:
 
     def pictures() -> Iterator[dict[str, np.ndarray]]:
         for sample in runner.dataset.samples(chosen):
-            yield {"image": image.pixels(fit(load_image(sample.image, sample.name), image.SIZE)[None]).contiguous().numpy()}
+            yield {
+                "image": image.pixels(fit(load_image(sample.image, sample.name), image.SIZE)[None]).contiguous().numpy()
+            }
 
     def filled() -> Iterator[dict[str, np.ndarray]]:
         at = {name: i for i, name in enumerate(vocabulary["roles"])}
@@ -34,19 +36,52 @@ def export(folder: Path, stage: Stage) -> ExportSpec:
             order = vocabulary["verbs"][verb]["order"] if verb else vocabulary["roles"][:roles]
             row = list(vocabulary["verbs"]).index(verb) if verb else 0
             encoded = runner.encode([name])
-            yield {"memory": encoded["memory"], "verb": tables["verbs"][[row]],
-                   "roles": tables["roles"][[at[r] for r in order]][None], "present": np.ones((1, len(order)), bool),
-                   "whole": encoded["whole"]}
+            yield {
+                "memory": encoded["memory"],
+                "verb": tables["verbs"][[row]],
+                "roles": tables["roles"][[at[r] for r in order]][None],
+                "present": np.ones((1, len(order)), bool),
+                "whole": encoded["whole"],
+            }
 
     batch = {0: "batch"}
-    encoder = Graph("encoder", EncoderGraph(image.grid_encoder(), runner.student).eval(),
-                    (torch.randn(2, 3, image.SIZE, image.SIZE),), ("image",), ("scene", "memory", "whole"),
-                    {"image": batch}, "static", pictures)
-    decoder = Graph("decoder", DecoderGraph(runner.student).eval(),
-                    (torch.randn(2, image.TOKENS, memory), torch.randn(2, 384), torch.randn(2, 3, 384),
-                     torch.ones(2, 3, dtype=torch.bool), torch.randn(2, width)),
-                    ("memory", "verb", "roles", "present", "whole"), ("noun", "box", "exists"),
-                    {"memory": batch, "verb": batch, "roles": {0: "batch", 1: "roles"}, "present": {0: "batch", 1: "roles"},
-                     "whole": batch}, "dynamic", filled)
-    return ExportSpec("mipd", (encoder, decoder), tables, vocabulary, runner.decoding(),
-                      {"size": image.SIZE, "mean": image.MEAN, "std": image.STD})
+    encoder = Graph(
+        "encoder",
+        EncoderGraph(image.grid_encoder(), runner.student).eval(),
+        (torch.randn(2, 3, image.SIZE, image.SIZE),),
+        ("image",),
+        ("scene", "memory", "whole"),
+        {"image": batch},
+        "static",
+        pictures,
+    )
+    decoder = Graph(
+        "decoder",
+        DecoderGraph(runner.student).eval(),
+        (
+            torch.randn(2, image.TOKENS, memory),
+            torch.randn(2, 384),
+            torch.randn(2, 3, 384),
+            torch.ones(2, 3, dtype=torch.bool),
+            torch.randn(2, width),
+        ),
+        ("memory", "verb", "roles", "present", "whole"),
+        ("noun", "box", "exists"),
+        {
+            "memory": batch,
+            "verb": batch,
+            "roles": {0: "batch", 1: "roles"},
+            "present": {0: "batch", 1: "roles"},
+            "whole": batch,
+        },
+        "dynamic",
+        filled,
+    )
+    return ExportSpec(
+        "mipd",
+        (encoder, decoder),
+        tables,
+        vocabulary,
+        runner.decoding(),
+        {"size": image.SIZE, "mean": image.MEAN, "std": image.STD},
+    )

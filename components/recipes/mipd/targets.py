@@ -1,7 +1,8 @@
 """Trains the alignment and writes the student's targets: what the teacher means, image by image.
 
 Files of a targets folder, rows in the order of ids.json: `dense.npy` float16 [N, T, E] what the teacher sees, cell by
-cell, in the text space; `scene.npy` float32 [N, E] and `instance.npy` float32 [N, R, E] the aligned targets; `composite.npy` float32 [N, K, E]
+cell, in the text space; `scene.npy` float32 [N, E] and `instance.npy` float32 [N, R, E]
+the aligned targets; `composite.npy` float32 [N, K, E]
 the teacher's view of CutMix pictures, made of row `partner.npy` [N, K] in the cells `cells.npy` [N, K, 4];
 `banks.safetensors` the phrases of the rationales as vectors; `alignment.safetensors` the trained module; meta.json.
 """
@@ -57,8 +58,10 @@ def align(stage: Stage, teacher: Teacher, out: Path) -> dict[str, float]:
     save_file(banks, out / "banks.safetensors")
     _write_composites(views, teacher, settings.composites, stage.seed, out)
     write_json(out / "ids.json", ids)
-    write_json(out / "meta.json", {"teacher": repr(teacher.identity), "scales": scales, "history": history,
-                                   "phrases": words.phrases_of_bank})
+    write_json(
+        out / "meta.json",
+        {"teacher": repr(teacher.identity), "scales": scales, "history": history, "phrases": words.phrases_of_bank},
+    )
     return {"samples": len(ids), "samples_left_out": len(splits.train) - len(ids), **history[-1]}
 
 
@@ -125,13 +128,14 @@ def _write_grid(views: list[View], teacher: Teacher, path: Path) -> np.ndarray:
     first = teacher.grid(views[:1])
     grid = np.lib.format.open_memmap(path, "w+", np.float16, (len(views), *first.shape[1:]))
     for start in range(0, len(views), BATCH):
-        grid[start:start + BATCH] = teacher.grid(views[start:start + BATCH])
+        grid[start : start + BATCH] = teacher.grid(views[start : start + BATCH])
     grid.flush()
     return grid
 
 
-def _train(grid: np.ndarray, words: Words, situations: Situations, settings: Any,
-           seed: int) -> tuple[Aligner, list[dict[str, float]]]:
+def _train(
+    grid: np.ndarray, words: Words, situations: Situations, settings: Any, seed: int
+) -> tuple[Aligner, list[dict[str, float]]]:
     torch.manual_seed(seed)
     aligner = Aligner(grid.shape[-1], settings.scene_prompt, settings.instance_prompt)
     optimizer = torch.optim.AdamW(aligner.parameters(), settings.learning_rate, weight_decay=0.01)
@@ -139,8 +143,9 @@ def _train(grid: np.ndarray, words: Words, situations: Situations, settings: Any
     history, layout = [], _layout(situations)
     for step in range(settings.steps):
         rows = torch.randint(len(grid), (min(settings.batch_size, len(grid)),))
-        terms = losses(aligner, torch.from_numpy(grid[rows.numpy()]).float(), layout.rows(rows), words.batch(rows),
-                       settings.margin)
+        terms = losses(
+            aligner, torch.from_numpy(grid[rows.numpy()]).float(), layout.rows(rows), words.batch(rows), settings.margin
+        )
         optimizer.zero_grad()
         sum(terms.values()).backward()
         torch.nn.utils.clip_grad_norm_(aligner.parameters(), 1.0)
@@ -171,8 +176,8 @@ def _write_dense(aligner: Aligner, grid: np.ndarray, path: Path) -> None:
     """Every patch as a unit vector of the text space."""
     dense = np.lib.format.open_memmap(path, "w+", np.float16, (len(grid), grid.shape[1] - 1, text.WIDTH))
     for start in range(0, len(grid), BATCH):
-        patches = torch.from_numpy(grid[start:start + BATCH, 1:]).float()
-        dense[start:start + BATCH] = F.normalize(aligner.to_text(patches), dim=-1).numpy()
+        patches = torch.from_numpy(grid[start : start + BATCH, 1:]).float()
+        dense[start : start + BATCH] = F.normalize(aligner.to_text(patches), dim=-1).numpy()
     dense.flush()
 
 
@@ -187,8 +192,10 @@ def _write_composites(views: list[View], teacher: Teacher, each: int, seed: int,
     targets = []
     jobs = [(i, k) for i in range(count) for k in range(each)]
     for start in range(0, len(jobs), BATCH):
-        batch = [composite(views[i], views[partner[i, k]], tuple(map(int, cells[i, k])))
-                 for i, k in jobs[start:start + BATCH]]
+        batch = [
+            composite(views[i], views[partner[i, k]], tuple(map(int, cells[i, k])))
+            for i, k in jobs[start : start + BATCH]
+        ]
         targets.append(teacher.grid(batch)[:, 0])
     np.save(out / "composite.npy", np.concatenate(targets).reshape(count, each, -1).astype(np.float32))
     np.save(out / "partner.npy", partner)
@@ -197,8 +204,11 @@ def _write_composites(views: list[View], teacher: Teacher, each: int, seed: int,
 
 def composite(first: View, second: View, cells: tuple[int, int, int, int]) -> Composite:
     """The picture `first` with the rectangle of grid cells taken from `second`, at the student's resolution."""
+
     def load() -> np.ndarray:
-        pictures = [np.array(Image.fromarray(v.load()).resize((SIZE, SIZE), Image.Resampling.BILINEAR)) for v in (first, second)]
+        pictures = [
+            np.array(Image.fromarray(v.load()).resize((SIZE, SIZE), Image.Resampling.BILINEAR)) for v in (first, second)
+        ]
         x0, y0, x1, y1 = (c * SIZE // GRID for c in cells)
         pictures[0][y0:y1, x0:x1] = pictures[1][y0:y1, x0:x1]
         return pictures[0]

@@ -24,10 +24,13 @@ from components.recipes.mipd.targets import load_meta
 from components.teachers.embedded import inside_cells
 
 
-def build(dataset: str, splits: str, features: str, targets: str | None, config: dict[str, Any], seed: int) -> "MipdTask":
+def build(
+    dataset: str, splits: str, features: str, targets: str | None, config: dict[str, Any], seed: int
+) -> "MipdTask":
     """The task named in the spec of a training run; all arguments are plain JSON."""
-    return MipdTask(Path(dataset), Path(splits), Path(features), Path(targets) if targets else None,
-                    from_dict(Config, config), seed)
+    return MipdTask(
+        Path(dataset), Path(splits), Path(features), Path(targets) if targets else None, from_dict(Config, config), seed
+    )
 
 
 class MipdTask:
@@ -44,9 +47,14 @@ class MipdTask:
         self.model = Student(config.student)
         seen = [i for i, v in enumerate(self.lexicon.verbs) if v in {*split.verbs["common"], *split.verbs["rare"]}]
         self.tables = losses.Tables(
-            self.lexicon.verb_vectors, self.lexicon.noun_vectors, torch.tensor(seen, dtype=torch.long), self._log_prior(seen),
+            self.lexicon.verb_vectors,
+            self.lexicon.noun_vectors,
+            torch.tensor(seen, dtype=torch.long),
+            self._log_prior(seen),
             torch.arange(len(self.lexicon.verbs)) if self.settings.names_known or not seen else torch.tensor(seen),
-            self.teacher.banks if self.teacher else {}, self.teacher.scales if self.teacher else {})
+            self.teacher.banks if self.teacher else {},
+            self.teacher.scales if self.teacher else {},
+        )
         self.place_among_seen = torch.full((len(self.lexicon.verbs) + 1,), -1)  # the last: no annotation
         self.place_among_seen[torch.tensor(seen, dtype=torch.long)] = torch.arange(len(seen))
         self.per_epoch = max(1, len(self.samples.ids) // self.settings.batch_size)
@@ -61,24 +69,30 @@ class MipdTask:
         epoch, place = divmod(step, self.per_epoch)
         order = torch.randperm(len(self.samples.ids), generator=torch.Generator().manual_seed(self.seed * 1000 + epoch))
         size = self.settings.batch_size
-        return order[place * size:(place + 1) * size][rank::world]
+        return order[place * size : (place + 1) * size][rank::world]
 
     def batch(self, step: int, rank: int, world: int) -> tuple[dict[str, Tensor], Sequence[str]]:
         rows = self.rows(step, rank, world)
         rng = np.random.default_rng([self.seed, step])
         flip, s = bool(rng.random() < 0.5), self.samples
-        told = torch.from_numpy(rng.random((self.settings.batch_size,)) >= self.settings.verb_dropout)[rank::world][:len(rows)]
+        told = torch.from_numpy(rng.random((self.settings.batch_size,)) >= self.settings.verb_dropout)[rank::world][
+            : len(rows)
+        ]
         ids = [s.ids[i] for i in rows]
         features = torch.from_numpy(self.features.rows(ids)).float()
         role, box = s.role[rows], s.box[rows]
-        batch = {"verb": self.lexicon.verb_vectors[s.verb[rows]] * told[:, None],
-                 "verb_seen": self.place_among_seen[s.verb[rows]],
-                 "roles": self.lexicon.role_vectors[role.clamp(min=0)], "present": role >= 0,
-                 "noun": s.noun[rows], "grounded": s.grounded[rows]}
+        batch = {
+            "verb": self.lexicon.verb_vectors[s.verb[rows]] * told[:, None],
+            "verb_seen": self.place_among_seen[s.verb[rows]],
+            "roles": self.lexicon.role_vectors[role.clamp(min=0)],
+            "present": role >= 0,
+            "noun": s.noun[rows],
+            "grounded": s.grounded[rows],
+        }
         if self.teacher:
             targets, partners, cells = self.teacher.batch(rows, step // self.per_epoch)
             others = torch.from_numpy(self.features.rows(partners)).float()
-            batch |= targets | {"composites": _mix(features[:len(cells)], others, cells)}
+            batch |= targets | {"composites": _mix(features[: len(cells)], others, cells)}
         if flip:
             features, box = image.mirror(features), geometry.mirror(box)
             if self.teacher:
@@ -87,8 +101,14 @@ class MipdTask:
 
     def loss(self, model: torch.nn.Module, batch: Mapping[str, Tensor], step: int) -> dict[str, Tensor]:
         with sdpa_kernel(SDPBackend.MATH):  # on CPU the fused kernel's backward is several times slower at these sizes
-            out = model(batch["features"], batch["verb"], batch["roles"], batch["present"], batch["box"],
-                        batch.get("composites"))
+            out = model(
+                batch["features"],
+                batch["verb"],
+                batch["roles"],
+                batch["present"],
+                batch["box"],
+                batch.get("composites"),
+            )
         terms = losses.supervised(out, batch, self.tables, self.settings.smoothing, self.settings.prior)
         if self.settings.label_text:
             terms |= losses.label_text(out, batch, self.tables)
@@ -97,12 +117,16 @@ class MipdTask:
         return losses.weighted(terms, self.settings.terms)
 
     def artifacts(self) -> dict[str, Any]:
-        return {"config": as_dict(self.config), "seed": self.seed, "verbs": list(self.lexicon.verbs),
-                "parameters": sum(p.numel() for p in self.model.parameters())}
+        return {
+            "config": as_dict(self.config),
+            "seed": self.seed,
+            "verbs": list(self.lexicon.verbs),
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+        }
 
 
 class Targets:
-    """Targets by row of the training samples; `shuffle` gives every image another's, a control that destroys content."""
+    """Targets by row of training samples; `shuffle` gives every image another's, the control that destroys content."""
 
     def __init__(self, folder: Path, train: Sequence[str], seed: int, shuffle: bool):
         self.ids: list[str] = json.loads((folder / "ids.json").read_text())
@@ -111,22 +135,30 @@ class Targets:
         self.giver = np.arange(len(self.ids))
         if shuffle:
             self.giver = np.random.default_rng([seed, 77]).permutation(self.giver)
-        self.arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r")
-                       for name in ("dense", "scene", "instance", "composite", "partner", "cells")}
+        self.arrays = {
+            name: np.load(folder / f"{name}.npy", mmap_mode="r")
+            for name in ("dense", "scene", "instance", "composite", "partner", "cells")
+        }
         self.banks, self.scales = load_file(folder / "banks.safetensors"), load_meta(folder)["scales"]
 
     def batch(self, rows: Tensor, epoch: int) -> tuple[dict[str, Tensor], list[str], np.ndarray]:
         """Targets of a batch; with whom and where this epoch's composites are made, for the first half of its images
         (half the cost of composites, and every image has its turn)."""
         own = self.row[rows.numpy()]
-        half = own[:(len(own) + 1) // 2]
+        half = own[: (len(own) + 1) // 2]
         giver, turn = self.giver[own], epoch % self.arrays["composite"].shape[1]
-        get = {name: torch.from_numpy(np.asarray(a[giver], np.float32)) for name, a in self.arrays.items()
-               if name in ("dense", "scene", "instance")}
+        get = {
+            name: torch.from_numpy(np.asarray(a[giver], np.float32))
+            for name, a in self.arrays.items()
+            if name in ("dense", "scene", "instance")
+        }
         mixed = torch.from_numpy(np.asarray(self.arrays["composite"][self.giver[half], turn], np.float32))
         partner = [self.ids[i] for i in self.arrays["partner"][half, turn]]
-        return (get | {"composite_scene": mixed, "taught": torch.from_numpy(own >= 0)}, partner,
-                self.arrays["cells"][half, turn])
+        return (
+            get | {"composite_scene": mixed, "taught": torch.from_numpy(own >= 0)},
+            partner,
+            self.arrays["cells"][half, turn],
+        )
 
 
 def _mix(features: Tensor, others: Tensor, cells: np.ndarray) -> Tensor:
