@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +51,7 @@ def _verbose(context: click.Context, _option: click.Option, value: bool) -> None
 def main() -> None:
     """The entry point: exit code 0 done, 1 stopped or failed, 2 a mistake in what was asked, 130 interrupted."""
     context: dict[str, Any] = {}
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch: huge pages; else half of the time goes into page faults
     try:
         code = cli(standalone_mode=False, obj=context)
     except click.exceptions.Exit as end:

@@ -66,7 +66,7 @@ def pixels(images: np.ndarray) -> Tensor:
     return x.sub_(MEAN).div_(STD).contiguous(memory_format=torch.channels_last)
 
 
-def _autocast() -> torch.autocast:
+def native_autocast() -> torch.autocast:
     """bfloat16 where the processor multiplies it natively; elsewhere it would be slower than float32."""
     return torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported())
 
@@ -74,7 +74,7 @@ def _autocast() -> torch.autocast:
 @torch.inference_mode()
 def features(images: np.ndarray) -> np.ndarray:
     """Grid features float16 [B, T, C] of uint8 images [B, S, S, 3]."""
-    with _autocast():
+    with native_autocast():
         return _channels_last_encoder()(pixels(images)).half().numpy()
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from components.base.artifacts import file_digest
 from components.base.errors import UserError
@@ -106,9 +107,11 @@ class EmbeddedTeacher:
         for start in range(0, len(new), 128):
             batch = new[start : start + 128]
             features = torch.from_numpy(self._features(batch)).float()
-            tokens, scene = self.network(features)
+            with image.native_autocast(), sdpa_kernel(SDPBackend.MATH):  # the fused kernel is slow on CPU here
+                tokens, scene = self.network(features)
+                regions = self.network.regions(tokens)
+            scene = F.normalize(scene.float(), dim=-1)
             strange = novelty(features.mean(1), self.familiar["mean"], self.familiar["basis"]) / self.familiar["limit"]
-            regions = self.network.regions(tokens)
             for i, view in enumerate(batch):
                 sight = _Sight(tokens[i].half(), regions[i].half(), scene[i], float(strange[i]))
                 if sight.strange > 1.0:  # not a drawn scene: ask the classifier what it knows

@@ -22,7 +22,7 @@ class Align:
     steps: int = 150
     batch_size: int = 64
     learning_rate: float = 1e-3
-    composites: int = 5
+    composites: int = 3
     margin: float = 0.2
     scene_prompt: bool = True
     instance_prompt: bool = True
