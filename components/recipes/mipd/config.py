@@ -41,7 +41,7 @@ class Terms:
     token_giou: float = 1.0
     attention: float = 1.0
     exists: float = 1.0
-    scene: float = 2.0
+    scene: float = 4.0
     phrases: float = 0.5
     verbs: float = 1.0
     negatives: float = 0.1
@@ -64,7 +64,7 @@ class Distil:
     names_known: bool = True
     epochs: int = 5
     batch_size: int = 32
-    learning_rate: float = 8e-4
+    learning_rate: float = 2.5e-3
     weight_decay: float = 0.05
     verb_dropout: float = 0.5
     smoothing: float = 0.1
