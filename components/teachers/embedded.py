@@ -8,6 +8,7 @@ own ImageNet classifier is its evidence for things, and through their names for 
 import json
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 
@@ -107,7 +108,9 @@ class EmbeddedTeacher:
         for start in range(0, len(new), 128):
             batch = new[start : start + 128]
             features = torch.from_numpy(self._features(batch)).float()
-            with image.native_autocast(), sdpa_kernel(SDPBackend.MATH):  # the fused kernel is slow on CPU here
+            # Composites come by the thousand and may be rounded; answers must not depend on what shares their batch.
+            rounded = image.native_autocast() if all(isinstance(v, Composite) for v in batch) else nullcontext()
+            with rounded, sdpa_kernel(SDPBackend.MATH):  # the fused kernel is slow on CPU here
                 tokens, scene = self.network(features)
                 regions = self.network.regions(tokens)
             scene = F.normalize(scene.float(), dim=-1)
