@@ -1,13 +1,23 @@
 """Every test has its own state folder, and none talks to the outside."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_home():
+    """Nobody's state folder is touched, whatever the environment says."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("FOVEATE_HOME", "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "PREFECT_API_URL"):
+            patch.delenv(name, raising=False)
+        yield
+
+
 @pytest.fixture(autouse=True)
-def own_home(tmp_path_factory, monkeypatch):
-    """The state folder of one test; a test that sets FOVEATE_HOME itself wins."""
-    home = tmp_path_factory.mktemp("home")
-    monkeypatch.setenv("FOVEATE_HOME", str(home))
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "PREFECT_API_URL"):
-        monkeypatch.delenv(name, raising=False)
-    return home
+def own_home(tmp_path_factory, monkeypatch) -> Path:
+    """The state folder of one test; one that a module's fixture has set for all of its tests stays."""
+    if "FOVEATE_HOME" not in os.environ:
+        monkeypatch.setenv("FOVEATE_HOME", str(tmp_path_factory.mktemp("home")))
+    return Path(os.environ["FOVEATE_HOME"])

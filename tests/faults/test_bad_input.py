@@ -210,7 +210,7 @@ ingest(Path({str(tmp_path / "photos")!r}), Path({str(tmp_path / "out")!r}), prog
         Dataset(tmp_path / "out")
     assert ingest(tmp_path / "photos", tmp_path / "out").count == 12
     Dataset(tmp_path / "out").verify()
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["manifest.json", "shards"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["manifest.json", "shards", "space.json"]
 
 
 def die(number: int) -> int:

@@ -56,7 +56,7 @@ def test_a_damaged_entry_counts_as_missing_until_it_is_asked_again(cache, column
 def test_a_file_that_is_no_database_is_named_with_what_to_do(tmp_path):
     path = tmp_path / "answers.sqlite"
     path.write_bytes(b"this was a database once" * 100)
-    with pytest.raises(UserError, match="move the file away") as raised:
+    with pytest.raises(UserError, match="move it away") as raised:
         AnswerCache(path)
     assert raised.value.where == str(path)
     assert path.exists()  # it may hold paid answers: it is the user's to remove
