@@ -33,7 +33,7 @@ def promote(plan: Plan, run: str, made: Mapping[str, str]) -> str:
         judged = Evaluation(found.metrics, found.per_sample | parts, facts, quality)
         version = models.register(plan.recipe, bundle / "bundle", judged, here.run, teacher=_teacher(plan, made),
                                   code=code_version("components", "flows")[:16], datasets=versions(made),
-                                  summary=_summary(plan, made))
+                                  summary=_summary(plan, made), headline=evaluation.headline_of(found))
         outcome = promotion.promote(models.model_name(plan.recipe), version.number,
                                     recipes.get(plan.recipe).gates(plan.config()), seed=plan.seed)
         told = {"model": models.model_name(plan.recipe), "version": outcome.version, "promoted": outcome.promoted,

@@ -22,7 +22,6 @@ from components.registry.decision import Decision, Evaluation
 from components.registry.tracking import Run, connect, scrub
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-SCORES = ("seen", "rare", "unseen")
 _CODE = Path(__file__).with_name("pyfunc_model.py")
 
 
@@ -54,11 +53,12 @@ def folder_digest(folder: Path) -> str:
 
 
 def register(recipe: str, bundle: Path, evaluation: Evaluation, run: Run, *, teacher: str, code: str,
-             datasets: Mapping[str, str], summary: str = "") -> Version:
+             datasets: Mapping[str, str], summary: str = "", headline: Mapping[str, float] | None = None) -> Version:
     """The version that holds `bundle`; a bundle of the same content and evaluation is registered once.
 
-    `teacher`, `code` and `datasets` {name: version} say what it was made from, `summary` what it is, for the
-    description. The new version gets the alias `challenger` until promotion judges it.
+    `teacher`, `code` and `datasets` {name: version} say what it was made from, `summary` what it is and
+    `headline` the few scores that matter, for the description. The new version gets the alias `challenger` until
+    promotion judges it.
     """
     if not any(bundle.glob("*")):
         raise UserError("no bundle to register", where=str(bundle), mend="run the edge export first")
@@ -73,7 +73,7 @@ def register(recipe: str, bundle: Path, evaluation: Evaluation, run: Run, *, tea
         version = _create(name, bundle, evaluation, run, tags)
     if not version.description:  # new, or an earlier registration died here
         connect().set_registered_model_alias(name, CHALLENGER, str(version.number))
-        describe(version, evaluation, None, summary)
+        describe(version, evaluation, None, summary, headline)
     return get(name, version.number)
 
 
@@ -174,22 +174,24 @@ def _fetch(version: Version, part: str, folder: str) -> str:
     return mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.number}/{part}", dst_path=folder)
 
 
-def describe(version: Version, scores: Evaluation, decision: Decision | None, summary: str = "") -> None:
-    """Writes the version's description: what it is, how good, and what was decided for which reasons."""
+def describe(version: Version, scores: Evaluation, decision: Decision | None, summary: str = "",
+             headline: Mapping[str, float] | None = None) -> None:
+    """Writes the version's description: what it is, what was decided for which reasons, and how good it is."""
     client = connect()
     if summary:
         client.set_model_version_tag(version.name, version.number, "summary", summary)
-    text = [summary or version.tags.get("summary", "An edge student distilled from a multimodal teacher."), "",
-            "| measure | value |", "|---|---|"]
-    shown = sorted(k for k in scores.metrics if any(s in k for s in SCORES)) or sorted(scores.metrics)
-    text += [f"| {k} | {scores.metrics[k]:.4g} |" for k in shown[:40]]
-    text += [f"| {k} | {v:.4g} |" for k, v in sorted(scores.edge.items())]
+    if headline:
+        client.set_model_version_tag(version.name, version.number, "headline", json.dumps(dict(headline)))
+    text = [summary or version.tags.get("summary", "An edge student distilled from a multimodal teacher."), ""]
     if decision is None:
-        text += ["", "**Decision:** not judged yet."]
+        text += ["**Decision:** not judged yet."]
     else:
         word = "promoted to champion" if decision.promote else "rejected"
-        text += ["", f"**Decision:** {word}. Reasons:", ""]
+        text += [f"**Decision:** {word}. Reasons:", ""]
         text += [f"- {'passed' if r.passed else '**failed**'}: {r.text}" for r in decision.reasons]
+    shown = headline or json.loads(version.tags.get("headline", "{}")) or dict(sorted(scores.metrics.items())[:12])
+    text += ["", "| how good it is | |", "|---|---|"]
+    text += [f"| {k} | {v:.4g} |" for k, v in [*shown.items(), *sorted(scores.edge.items())]]
     made = {k: v for k, v in version.tags.items() if k in ("teacher_identity", "code") or k.startswith("dataset.")}
     text += ["", "**Made from:** " + "; ".join(f"{k} `{v}`" for k, v in sorted(made.items()))]
     client.update_model_version(version.name, version.number, "\n".join(text))
