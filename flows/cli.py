@@ -111,7 +111,7 @@ def cli() -> None:
 
     \b
     Start here:
-      foveate run                         the whole pipeline on drawn scenes, some minutes on two cores
+      foveate run                         the whole pipeline on drawn scenes, 10 to 15 minutes on two cores
       foveate predict photo.jpg           what the champion sees in a picture
       foveate ui                          MLflow and Prefect in the browser
 
@@ -128,7 +128,7 @@ def plan_options(command: Callable) -> Callable:
     @click.option("--recipe", default="mipd", show_default=True, help="The distillation method.")
     @click.option("--teacher", default="embedded", show_default=True, help="The teacher that is asked.")
     @click.option("--seed", default=0, show_default=True, help="Seeds drawing, splits and training.")
-    @click.option("--fast", is_flag=True, help="A small draw and short training: a look in a minute and a half.")
+    @click.option("--fast", is_flag=True, help="A small draw and short training: minutes, and no evidence.")
     @click.option("--set", "changes", multiple=True, metavar="A.B=C", help="Change a setting; may be repeated.")
     @click.option("--json", "json_to", metavar="FILE|-", help="Write the outcome as JSON.")
     @functools.wraps(command)
@@ -302,7 +302,7 @@ def teacher_ask(image, question, among, name, as_json) -> None:
 @teacher.command("train")
 @click.option("--out", type=FILE, required=True, help="Where the safetensors file is written.")
 def teacher_train(out) -> None:
-    """Make the embedded teacher's weights again (some ten minutes on two cores)."""
+    """Make the embedded teacher's weights again (about ten minutes on two cores)."""
     from components.pipeline.commands import train_teacher
 
     _emit(train_teacher(out, lambda line: click.echo(line, err=True)), "-")
