@@ -50,7 +50,7 @@ class Splits:
 
     @property
     def sha256(self) -> str:
-        return digest(self._content())
+        return digest(self.content())
 
     def group(self, label: str) -> str:
         """The group of a label; raises KeyError for one that was not split."""
@@ -60,14 +60,14 @@ class Splits:
         """The labels that training may know nothing of."""
         return frozenset(self.verbs["unseen"]) | frozenset(self.verbs["pseudo_unseen"])
 
-    def _content(self) -> dict[str, Any]:
+    def content(self) -> dict[str, Any]:
         return {"seed": self.seed, "verbs": {group: list(self.verbs[group]) for group in GROUPS},
                 "train": list(self.train), "dev": list(self.dev), "test": list(self.test)}
 
     def save(self, path: Path) -> None:
         """Writes splits.json."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, self._content() | {"sha256": self.sha256})
+        write_json(path, self.content() | {"sha256": self.sha256})
 
     @classmethod
     def load(cls, path: Path) -> "Splits":

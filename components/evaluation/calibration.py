@@ -8,29 +8,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-
-@dataclass(frozen=True, slots=True)
-class TradeOff:
-    """Seen against unseen accuracy (0..1) as the penalty on seen names grows; `chosen` is the row of the best."""
-
-    penalty: np.ndarray  # [P] ascending, in units of the scores
-    seen: np.ndarray  # [P]
-    unseen: np.ndarray  # [P]
-    harmonic: np.ndarray  # [P]
-    chosen: int
+from components.evaluation.situation import harmonic
 
 
 def choose_penalty(scores: np.ndarray, truth: np.ndarray, seen: np.ndarray, pseudo: np.ndarray, *,
-                   average: str = "verb", evidence: np.ndarray | None = None) -> tuple[float, TradeOff]:
+                   average: str = "verb", evidence: np.ndarray | None = None, tries: int = 401) -> float:
     """The constant to subtract from the scores of seen verbs so that seen and pseudo-unseen accuracy balance best.
 
     `scores` [N, V] logits, `truth` [N] columns, `seen` [V] and `pseudo` [V] masks of the verbs that compete; all other
-    columns are ignored. Maximises the harmonic mean of the two accuracies, averaged per `verb` or per `image`; this is
-    calibrated stacking (Chao et al., arXiv 1605.04253) solved exactly: accuracy changes only where the penalty passes
-    an image's margin between its best seen and best pseudo-unseen name, so all intervals between margins are tried and
-    the middle of the widest best one is taken. With `evidence` [V], 0..1, each seen verb pays its share of the penalty
-    (a verb with few training images has little bias to pay for); 401 penalties are then tried. Raises ValueError for
-    images of any other verb (unseen verbs may not tune) and where either side has no image.
+    columns are ignored. Maximises the harmonic mean of the two accuracies, averaged per `verb` or per `image`:
+    calibrated stacking (Chao et al., arXiv 1605.04253). With `evidence` [V], 0..1, each seen verb pays its share of the
+    penalty (a verb with few training images has little bias to pay for). `tries` penalties up to the spread of the
+    scores are tried; of the widest best interval the middle is taken. Raises ValueError for images of any other verb (unseen verbs
+    may not tune) and where either side has no image.
     """
     scores, truth = np.asarray(scores, float), np.asarray(truth)
     seen, pseudo = np.asarray(seen, bool), np.asarray(pseudo, bool)
@@ -42,32 +32,15 @@ def choose_penalty(scores: np.ndarray, truth: np.ndarray, seen: np.ndarray, pseu
     if of_seen.all() or not of_seen.any():
         raise ValueError("tuning needs images of both seen and pseudo-unseen verbs")
     weight = _weights(truth, of_seen, average)
-    if evidence is not None:
-        tried = np.linspace(0, np.ptp(scores[:, seen | pseudo]), 402)
-        hits = [weight * (np.where(seen | pseudo, scores - p * evidence * seen, -np.inf).argmax(1) == truth)
-                for p in (tried[:-1] + tried[1:]) / 2]
-        return _best(tried, *(np.array([hit[side].sum() for hit in hits]) for side in (of_seen, ~of_seen)))
-    best_seen, best_pseudo = (np.where(mask, scores, -np.inf) for mask in (seen, pseudo))
-    margin = best_seen.max(1) - best_pseudo.max(1)  # [N] a seen name wins while the penalty is below this
-    right = np.where(of_seen, best_seen.argmax(1), best_pseudo.argmax(1)) == truth  # [N] best of its own kind is true
-
-    edges, place = np.unique(margin, return_inverse=True)  # [M]
-    gain = [np.bincount(place, weight * right * side, minlength=len(edges)) for side in (of_seen, ~of_seen)]  # 2 x [M]
-    seen_accuracy = np.concatenate([[gain[0].sum()], gain[0].sum() - np.cumsum(gain[0])]).clip(0)  # [M + 1]
-    unseen_accuracy = np.concatenate([[0.0], np.cumsum(gain[1])])
-    ends = np.concatenate([[edges[0] - 1], edges, [edges[-1] + 1]])
-    return _best(ends, seen_accuracy, unseen_accuracy)
-
-
-def _best(ends: np.ndarray, seen: np.ndarray, unseen: np.ndarray) -> tuple[float, TradeOff]:
-    """The middle of the widest best interval of penalties, with the whole curve.  ends [P + 1], accuracies [P]"""
-    penalty, total = (ends[:-1] + ends[1:]) / 2, seen + unseen
-    harmonic = 2 * seen * unseen / np.where(total > 0, total, 1)
-    runs = np.split(np.arange(len(penalty)), np.flatnonzero(np.diff(harmonic >= harmonic.max() - 1e-12)) + 1)
-    tops = (r for r in runs if harmonic[r[0]] >= harmonic.max() - 1e-12)
-    best = max(tops, key=lambda r: ends[r[-1] + 1] - ends[r[0]])
-    chosen = int(best[len(best) // 2])
-    return float((ends[best[0]] + ends[best[-1] + 1]) / 2), TradeOff(penalty, seen, unseen, harmonic, chosen)
+    share = seen * (1.0 if evidence is None else evidence)  # [V]
+    tried, means = np.linspace(0, np.ptp(scores[:, seen | pseudo]), tries), np.zeros(tries)
+    for i, penalty in enumerate(tried):
+        hit = weight * (np.where(seen | pseudo, scores - penalty * share, -np.inf).argmax(1) == truth)
+        means[i] = harmonic(hit[of_seen].sum(), hit[~of_seen].sum())
+    best = means >= means.max() - 1e-12
+    runs = np.split(np.arange(tries), np.flatnonzero(np.diff(best)) + 1)
+    widest = max((r for r in runs if best[r[0]]), key=len)
+    return float((tried[widest[0]] + tried[widest[-1]]) / 2)
 
 
 def _weights(truth: np.ndarray, of_seen: np.ndarray, average: str) -> np.ndarray:

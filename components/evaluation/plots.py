@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from components.base.artifacts import write_bytes
-from components.evaluation.calibration import Reliability, TradeOff
+from components.evaluation.calibration import Reliability
 
 GROUPS = {"seen": "#0072B2", "rare": "#E69F00", "unseen": "#009E73", "harmonic": "#8f4d86"}
 _GROUP_TEXT = {"seen": "#005a8f", "rare": "#8a5a00", "unseen": "#00694c"}  # dark enough for small letters
@@ -163,24 +163,4 @@ def reliability_diagram(bins: Reliability, out: Path, *, title: str = "Is the co
         axes.text(0.97, 0.05, f"expected calibration error {100 * bins.ece:.1f} points", transform=axes.transAxes,
                   ha="right", color=MUTED, fontsize=10)
         axes.legend(loc="upper left", fontsize=10, markerscale=0.6)
-    return out
-
-
-def trade_off(curve: TradeOff, out: Path, *, title: str = "Seen against unseen verbs") -> Path:
-    """Seen and unseen accuracy for every penalty on seen names, with the chosen point (on tuning data)."""
-    with _figure(out, 5.6, 4.9) as axes:
-        s, u = np.meshgrid(np.linspace(1, 100, 100), np.linspace(1, 100, 100))
-        lines = axes.contour(s, u, 2 * s * u / (s + u), levels=range(10, 100, 10), colors=FAINT, linewidths=1)
-        axes.clabel(lines, fmt=lambda level: f"{level:.0f}", fontsize=8, colors=MUTED)
-        axes.plot(100 * curve.seen, 100 * curve.unseen, color=GROUPS["seen"], linewidth=2.2)
-        at = curve.chosen
-        zero = int(np.abs(curve.penalty).argmin())
-        axes.plot(100 * curve.seen[zero], 100 * curve.unseen[zero], "o", color="white", markeredgecolor=GROUPS["seen"],
-                  markersize=9, markeredgewidth=2, label="no penalty", linestyle="none")
-        axes.plot(100 * curve.seen[at], 100 * curve.unseen[at], "o", color=ACCENT, markersize=10, linestyle="none",
-                  label=f"chosen: penalty {curve.penalty[at]:.3g}, harmonic mean {100 * curve.harmonic[at]:.0f}")
-        axes.set(title=title, xlabel="held-out images of seen verbs, per cent right",
-                 ylabel="pseudo-unseen verbs, per cent right", xlim=(-2, 102), ylim=(-2, 102))
-        axes.grid(visible=False)
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), fontsize=10)
     return out

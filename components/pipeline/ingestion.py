@@ -58,7 +58,7 @@ def validate(plan: Plan, run: str, dataset: str, split_folder: str) -> str:
         def work(part: Path) -> None:
             from components.quality import frames, gate  # Great Expectations takes seconds to import: only when needed
 
-            gate.check("dataset", frames.dataset_frame(data, data.space, made._content()), part)
+            gate.check("dataset", frames.dataset_frame(data, data.space, made.content()), part)
 
         path = here.produce({"dataset": data.version, "splits": made.sha256}, work, "components.quality")
         finish_gate(here, path)

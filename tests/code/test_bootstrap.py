@@ -117,15 +117,11 @@ def test_penalty_is_the_best_of_all(seed, average):
     seen, pseudo = np.arange(9) < 5, (np.arange(9) >= 5) & (np.arange(9) < 7)  # two columns are unseen: ignored
     truth = np.concatenate([np.arange(7), rng.integers(0, 7, 40)])
     scores = rng.standard_normal((47, 9)) + 2.0 * np.eye(9)[truth] + 1.5 * seen + 9 * (np.arange(9) >= 7)
-    penalty, curve = choose_penalty(scores, truth, seen, pseudo, average=average)
-    grid = [by_hand(scores, truth, seen, pseudo, p, average) for p in np.linspace(-8, 12, 401)]
+    penalty = choose_penalty(scores, truth, seen, pseudo, average=average)
+    grid = [by_hand(scores, truth, seen, pseudo, p, average) for p in np.linspace(0, 12, 300)]
     s, u = by_hand(scores, truth, seen, pseudo, penalty, average)
     best = max(2 * s * u / (s + u) if s + u else 0 for s, u in grid)
-    assert 2 * s * u / max(s + u, 1e-9) >= best - 1e-9
-    assert (curve.seen[curve.chosen], curve.unseen[curve.chosen]) == pytest.approx((s, u))
-    for i in range(0, len(curve.penalty), 7):
-        at = by_hand(scores, truth, seen, pseudo, curve.penalty[i], average)
-        assert (curve.seen[i], curve.unseen[i]) == pytest.approx(at)
+    assert 2 * s * u / max(s + u, 1e-9) >= best - 0.02  # both are grids: an image may change sides between two steps
 
 
 def test_penalty_undoes_a_known_bias():
@@ -133,9 +129,23 @@ def test_penalty_undoes_a_known_bias():
     seen = np.arange(10) < 6
     truth = rng.integers(0, 10, 600)
     fair = rng.standard_normal((600, 10)) + 3 * np.eye(10)[truth]
-    penalty, curve = choose_penalty(fair + 4 * seen, truth, seen, ~seen)
+    penalty = choose_penalty(fair + 4 * seen, truth, seen, ~seen)
     assert penalty == pytest.approx(4, abs=1)
-    assert curve.harmonic[curve.chosen] > curve.harmonic[np.abs(curve.penalty).argmin()] + 0.2
+
+
+def test_a_verb_without_evidence_pays_no_penalty():
+    rng = RNG(11)
+    seen, rare = np.arange(10) < 6, np.arange(10) == 5
+    truth = rng.integers(0, 10, 600)
+    biased = rng.standard_normal((600, 10)) + 3 * np.eye(10)[truth] + 4 * (seen & ~rare)
+    evidence = np.where(rare, 0.0, 1.0)
+    penalty = choose_penalty(biased, truth, seen, ~seen, evidence=evidence)
+    assert penalty == pytest.approx(4, abs=1)
+
+    def right(share):
+        return ((biased - penalty * share * seen).argmax(1) == truth)[truth == 5].mean()
+
+    assert right(evidence) > right(np.ones(10)) + 0.3
 
 
 def test_penalty_refuses_what_may_not_tune():

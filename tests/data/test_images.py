@@ -119,12 +119,10 @@ def bomb(side: int) -> bytes:
 @pytest.mark.parametrize("side", [8_001, 12_000, 60_000])
 def test_decompression_bomb_is_refused_by_its_header(side: int) -> None:
     limit, filters = Image.MAX_IMAGE_PIXELS, list(warnings.filters)
-    start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(UserError, match=r"(?s)bomb\.png: too large.*mend: scale.*64 megapixels"):
             load_image(bomb(side), "bomb.png")
-    assert time.perf_counter() - start < 1
     assert limit == Image.MAX_IMAGE_PIXELS and filters == list(warnings.filters)
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from components.base.errors import UserError
 from components.evaluation import pictures, plots
-from components.evaluation.calibration import choose_penalty, reliability
+from components.evaluation.calibration import reliability
 from components.evaluation.report import Picture, ReportContext, Table, inline, render
 from components.evaluation.situation import NUMBERS
 
@@ -73,16 +73,11 @@ def test_confusion_keeps_the_most_confused_of_many(tmp_path):
     assert sizes[1][1] == pytest.approx(sizes[0][1], rel=0.02)
 
 
-def test_calibration_charts_draw_their_points(tmp_path):
+def test_the_reliability_diagram_draws_its_points(tmp_path):
     rng = np.random.default_rng(0)
     confidence = rng.random(300)
     bins = reliability(confidence, rng.random(300) < confidence)
     assert near(pixels(plots.reliability_diagram(bins, tmp_path / "r.png")), plots.GROUPS["seen"]).sum() > 500
-    truth = rng.integers(0, 4, 100)
-    seen = np.array([1, 1, 0, 0], bool)
-    scores = rng.standard_normal((100, 4)) + 2 * np.eye(4)[truth] + 2 * seen
-    _, curve = choose_penalty(scores, truth, seen, ~seen)
-    assert near(pixels(plots.trade_off(curve, tmp_path / "t.png")), plots.ACCENT).sum() > 50
 
 
 def test_a_chart_that_fails_leaves_no_file(tmp_path):

@@ -123,10 +123,10 @@ class Runner:
             return constants
         logits = scale * self.scenes(list(self.splits.dev)) @ self.tables()["verbs"].T
         evidence = np.array([v["evidence"] for v in self.vocabulary()["verbs"].values()])
-        penalty, _ = calibration.choose_penalty(logits, labels, seen, pseudo, evidence=evidence)
+        penalty = calibration.choose_penalty(logits, labels, seen, pseudo, evidence=evidence)
         shifted = np.where(seen | pseudo, logits - penalty * evidence, -np.inf)
         return constants | {
-            "penalty": float(penalty),
+            "penalty": penalty,
             "temperature": float(calibration.fit_temperature(shifted, labels)),
         }
 
