@@ -19,8 +19,8 @@ def choose_penalty(scores: np.ndarray, truth: np.ndarray, seen: np.ndarray, pseu
     columns are ignored. Maximises the harmonic mean of the two accuracies, averaged per `verb` or per `image`:
     calibrated stacking (Chao et al., arXiv 1605.04253). With `evidence` [V], 0..1, each seen verb pays its share of the
     penalty (a verb with few training images has little bias to pay for). `tries` penalties up to the spread of the
-    scores are tried; of the widest best interval the middle is taken. Raises ValueError for images of any other verb (unseen verbs
-    may not tune) and where either side has no image.
+    scores are tried; of the widest best interval the middle is taken. Raises ValueError for images of any other verb
+    (unseen verbs may not tune) and where either side has no image.
     """
     scores, truth = np.asarray(scores, float), np.asarray(truth)
     seen, pseudo = np.asarray(seen, bool), np.asarray(pseudo, bool)
