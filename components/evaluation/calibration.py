@@ -12,15 +12,18 @@ from components.evaluation.situation import harmonic
 
 
 def choose_penalty(scores: np.ndarray, truth: np.ndarray, seen: np.ndarray, pseudo: np.ndarray, *,
-                   average: str = "verb", evidence: np.ndarray | None = None, tries: int = 401) -> float:
+                   rivals: np.ndarray | None = None, evidence: np.ndarray | None = None, average: str = "verb",
+                   tries: int = 401) -> float:
     """The constant to subtract from the scores of seen verbs so that seen and pseudo-unseen accuracy balance best.
 
-    `scores` [N, V] logits, `truth` [N] columns, `seen` [V] and `pseudo` [V] masks of the verbs that compete; all other
-    columns are ignored. Maximises the harmonic mean of the two accuracies, averaged per `verb` or per `image`:
-    calibrated stacking (Chao et al., arXiv 1605.04253). With `evidence` [V], 0..1, each seen verb pays its share of the
-    penalty (a verb with few training images has little bias to pay for). `tries` penalties up to the spread of the
-    scores are tried; of the widest best interval the middle is taken. Raises ValueError for images of any other verb
-    (unseen verbs may not tune) and where either side has no image.
+    `scores` [N, V] logits, `truth` [N] columns, `seen` [V] and `pseudo` [V] masks of the verbs that compete; `rivals` [V]
+    are further names, without images here, that compete as well; all other columns are ignored. Maximises the harmonic
+    mean of the two accuracies, averaged per `verb` or per `image`: calibrated stacking (Chao et al., arXiv 1605.04253).
+    The more names stand against the seen ones, the sooner one of them wins, so a penalty chosen against few is too high
+    against many: give the names that will compete at test as `rivals`. With `evidence` [V], 0..1, each seen verb pays
+    its share of the penalty (a verb with few training images has little bias to pay for). `tries` penalties up to the
+    spread of the scores are tried; of the widest best interval the middle is taken. Raises ValueError for images of any
+    other verb (unseen verbs may not tune) and where either side has no image.
     """
     scores, truth = np.asarray(scores, float), np.asarray(truth)
     seen, pseudo = np.asarray(seen, bool), np.asarray(pseudo, bool)
@@ -32,10 +35,11 @@ def choose_penalty(scores: np.ndarray, truth: np.ndarray, seen: np.ndarray, pseu
     if of_seen.all() or not of_seen.any():
         raise ValueError("tuning needs images of both seen and pseudo-unseen verbs")
     weight = _weights(truth, of_seen, average)
+    compete = seen | pseudo if rivals is None else seen | pseudo | rivals
     share = seen * (1.0 if evidence is None else evidence)  # [V]
-    tried, means = np.linspace(0, np.ptp(scores[:, seen | pseudo]), tries), np.zeros(tries)
+    tried, means = np.linspace(0, np.ptp(scores[:, compete]), tries), np.zeros(tries)
     for i, penalty in enumerate(tried):
-        hit = weight * (np.where(seen | pseudo, scores - penalty * share, -np.inf).argmax(1) == truth)
+        hit = weight * (np.where(compete, scores - penalty * share, -np.inf).argmax(1) == truth)
         means[i] = harmonic(hit[of_seen].sum(), hit[~of_seen].sum())
     best = means >= means.max() - 1e-12
     runs = np.split(np.arange(tries), np.flatnonzero(np.diff(best)) + 1)

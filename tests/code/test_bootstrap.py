@@ -148,6 +148,30 @@ def test_a_verb_without_evidence_pays_no_penalty():
     assert right(evidence) > right(np.ones(10)) + 0.3
 
 
+def test_rivals_lower_the_penalty_that_few_pseudo_unseen_names_would_choose():
+    """Fewer names than at test stand against the seen ones in tuning: without them the choice is too high."""
+    rng = RNG(12)
+    seen, pseudo, unseen = (np.arange(30) < 10, (np.arange(30) >= 10) & (np.arange(30) < 14), np.arange(30) >= 14)
+
+    def images(of, n=800):
+        truth = rng.choice(np.flatnonzero(of), n)
+        return rng.standard_normal((n, 30)) + 2 * np.eye(30)[truth] + 3 * seen, truth
+
+    scores, truth = images(seen | pseudo)
+    fewer = choose_penalty(scores, truth, seen, pseudo)
+    all_names = choose_penalty(scores, truth, seen, pseudo, rivals=unseen)
+
+    def at_test(penalty):
+        sides = []
+        for of in (seen, unseen):
+            scores, truth = images(of)
+            sides.append((np.where(pseudo, -np.inf, scores - penalty * seen).argmax(1) == truth).mean())
+        return 2 * sides[0] * sides[1] / sum(sides)
+
+    assert all_names < fewer
+    assert at_test(all_names) > at_test(fewer)
+
+
 def test_penalty_refuses_what_may_not_tune():
     scores, seen, pseudo = np.zeros((2, 3)), np.array([1, 0, 0], bool), np.array([0, 1, 0], bool)
     with pytest.raises(ValueError, match="neither seen nor pseudo-unseen"):

@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 from components.base.errors import UserError
-from components.datasets.draw import DrawSpec, draw_folder, draw_scenes, scenes
+from components.datasets.draw import draw_folder, draw_scenes, scenes
 from components.datasets.images import load_image
 from components.datasets.ingest import ingest
 from components.datasets.scenes import lexicon
+from components.datasets.scenes.spec import DrawSpec
 from components.datasets.situation import check
 from components.datasets.store import Dataset
 

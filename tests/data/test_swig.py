@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from components.base.errors import UserError
-from components.datasets.draw import DrawSpec, draw_scenes
+from components.datasets.draw import draw_scenes
 from components.datasets.images import load_image
 from components.datasets.ingest import ingest
+from components.datasets.scenes.spec import DrawSpec
 from components.datasets.schema import Sample
 from components.datasets.situation import boxes, nouns
 from components.datasets.splits import Splits, SplitSpec, make_splits, scenes_spec, split_dataset

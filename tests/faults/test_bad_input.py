@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from components.base.errors import PipelineError, UserError
-from components.datasets.draw import DrawSpec
 from components.datasets.ingest import ingest
 from components.datasets.parallel import ordered_map
+from components.datasets.scenes.spec import DrawSpec
 from components.datasets.situation import check, check_space
 from components.datasets.splits import SplitSpec, make_splits
 from components.datasets.store import Dataset
@@ -228,7 +228,8 @@ def test_workers_leave_with_a_killed_parent(tmp_path: Path) -> None:
     code = f"""
 import os, signal
 from pathlib import Path
-from components.datasets.draw import DrawSpec, draw_scenes
+from components.datasets.draw import draw_scenes
+from components.datasets.scenes.spec import DrawSpec
 import multiprocessing
 def stop(done, total):
     if done == 3:

@@ -8,8 +8,8 @@ import torch
 from components.encoders import geometry, image
 from components.encoders.text import WIDTH
 from components.recipes.mipd import losses
-from components.recipes.mipd.config import Terms
-from components.recipes.mipd.model import Architecture, Student
+from components.recipes.mipd.config import Architecture, Terms
+from components.recipes.mipd.model import Student
 
 IMAGES, ROLES = 3, 4
 

@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from components.datasets.draw import DrawSpec
-from components.recipes.mipd.model import Architecture
+from components.datasets.scenes.spec import DrawSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +25,17 @@ class Align:
     margin: float = 0.2
     scene_prompt: bool = True
     instance_prompt: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """Sizes of the student: `width` D of tokens, `layers` of the trunk, `heads` of every attention."""
+
+    width: int = 192
+    layers: int = 1
+    heads: int = 6
+    box_width: int = 64
+    dropout: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)

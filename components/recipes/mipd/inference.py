@@ -103,7 +103,8 @@ class Runner:
 
     def decoding(self) -> dict[str, Any]:
         """Constants of decoding, chosen on the tuning split only: held-out images of seen verbs against images of
-        pseudo-unseen verbs. Without such verbs (unlabelled or tiny data) nothing is calibrated.
+        pseudo-unseen verbs, with the unseen verbs' names (no image of theirs) competing where names may be known.
+        Without such verbs (unlabelled or tiny data) nothing is calibrated.
         """
         scale = float(self.student.log_scale_verb.exp())
         seen, pseudo = self.mask("common", "rare"), self.mask("pseudo_unseen")
@@ -123,8 +124,9 @@ class Runner:
             return constants
         logits = scale * self.scenes(list(self.splits.dev)) @ self.tables()["verbs"].T
         evidence = np.array([v["evidence"] for v in self.vocabulary()["verbs"].values()])
-        penalty = calibration.choose_penalty(logits, labels, seen, pseudo, evidence=evidence)
-        shifted = np.where(seen | pseudo, logits - penalty * evidence, -np.inf)
+        rivals = self.mask("unseen") & self.config.distil.names_known
+        penalty = calibration.choose_penalty(logits, labels, seen, pseudo, rivals=rivals, evidence=evidence)
+        shifted = np.where(seen | pseudo | rivals, logits - penalty * evidence, -np.inf)
         return constants | {
             "penalty": penalty,
             "temperature": float(calibration.fit_temperature(shifted, labels)),

@@ -3,8 +3,6 @@
 Shapes: B images, T tokens, C encoder channels, D width, M = 2D memory, R roles, E text space.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,18 +10,8 @@ from torch.nn import functional as F
 from components.encoders import geometry
 from components.encoders.image import CHANNELS, GridEncoder
 from components.encoders.text import WIDTH
+from components.recipes.mipd.config import Architecture
 from components.teachers.network import Trunk, readout
-
-
-@dataclass(frozen=True, slots=True)
-class Architecture:
-    """Sizes of the student: `width` D of tokens, `layers` of the trunk, `heads` of every attention."""
-
-    width: int = 192
-    layers: int = 1
-    heads: int = 6
-    box_width: int = 64
-    dropout: float = 0.1
 
 
 class SceneEncoder(nn.Module):

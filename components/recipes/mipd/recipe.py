@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from components.base.config import as_dict
-from components.datasets.draw import DrawSpec
+from components.datasets.scenes.spec import DrawSpec
 from components.datasets.schema import Sample
 from components.recipes.mipd import rationales
 from components.recipes.mipd.config import Align, Config, Distil
