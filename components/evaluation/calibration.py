@@ -16,9 +16,9 @@ def choose_penalty(scores: np.ndarray, truth: np.ndarray, seen: np.ndarray, pseu
                    tries: int = 401) -> float:
     """The constant to subtract from the scores of seen verbs so that seen and pseudo-unseen accuracy balance best.
 
-    `scores` [N, V] logits, `truth` [N] columns, `seen` [V] and `pseudo` [V] masks of the verbs that compete; `rivals` [V]
-    are further names, without images here, that compete as well; all other columns are ignored. Maximises the harmonic
-    mean of the two accuracies, averaged per `verb` or per `image`: calibrated stacking (Chao et al., arXiv 1605.04253).
+    `scores` [N, V] logits, `truth` [N] columns, `seen` [V] and `pseudo` [V] masks of the verbs that compete; `rivals`
+    [V] are further names, without images here, that compete as well; all other columns are ignored. Maximises the
+    harmonic mean of both accuracies, averaged per `verb` or `image`: calibrated stacking (Chao et al., 1605.04253).
     The more names stand against the seen ones, the sooner one of them wins, so a penalty chosen against few is too high
     against many: give the names that will compete at test as `rivals`. With `evidence` [V], 0..1, each seen verb pays
     its share of the penalty (a verb with few training images has little bias to pay for). `tries` penalties up to the

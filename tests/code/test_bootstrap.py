@@ -153,7 +153,7 @@ def test_rivals_lower_the_penalty_that_few_pseudo_unseen_names_would_choose():
     rng = RNG(12)
     seen, pseudo, unseen = (np.arange(30) < 10, (np.arange(30) >= 10) & (np.arange(30) < 14), np.arange(30) >= 14)
 
-    def images(of, n=800):
+    def images(of, n=4000):
         truth = rng.choice(np.flatnonzero(of), n)
         return rng.standard_normal((n, 30)) + 2 * np.eye(30)[truth] + 3 * seen, truth
 
