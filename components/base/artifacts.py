@@ -4,6 +4,7 @@ An output lives at `<home>/store/<stage>/<key>/`, where the key is the sha256 of
 happens in `<key>.part/`, which survives a kill (so a stage may resume in it) and is renamed when the stage is done.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -41,17 +42,22 @@ def produce(stage: str, inputs: dict[str, Any], work: Callable[[Path], None]) ->
     """The finished output folder of `stage` for `inputs`, and whether it was there already.
 
     Otherwise `work(part)` is called with the working folder; it may find its own earlier, interrupted work there.
+    Processes and threads that want the same output wait for the one that makes it.
     """
     key = digest(inputs)[:20]
     done = state("store", stage) / key
     if (done / "inputs.json").exists():
         return done, True
-    part = done.with_name(f"{key}.part")
-    part.mkdir(exist_ok=True)
-    work(part)
-    write_json(part / "inputs.json", {"stage": stage, "inputs": inputs})
-    shutil.rmtree(done, ignore_errors=True)
-    part.rename(done)
+    with open(done.with_name(f"{key}.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # gone with the process that holds it
+        if (done / "inputs.json").exists():
+            return done, True
+        part = done.with_name(f"{key}.part")
+        part.mkdir(exist_ok=True)
+        work(part)
+        write_json(part / "inputs.json", {"stage": stage, "inputs": inputs})
+        shutil.rmtree(done, ignore_errors=True)
+        part.rename(done)
     return done, False
 
 

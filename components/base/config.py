@@ -1,6 +1,7 @@
 """Configuration as a value: nested frozen dataclasses, overridden by dotted paths, logged whole."""
 
 import dataclasses
+import re
 import types
 import typing
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import yaml
 
 from components.base.errors import UserError, nearest
+
+EXPONENT = re.compile(r"[+-]?\d+e[+-]?\d+", re.IGNORECASE)  # 8e-4: a number that YAML takes for text
 
 
 def override(config: Any, assignment: str) -> Any:
@@ -57,7 +60,7 @@ def _fit(value: Any, kind: Any, where: str) -> Any:
                 f"must be one of {', '.join(map(str, args))}", where=where, mend=nearest(str(value), map(str, args))
             )
         return value
-    if kind is float and type(value) in (int, float):
+    if kind is float and (type(value) in (int, float) or EXPONENT.fullmatch(str(value))):
         return float(value)
     if type(value) is not kind:
         raise UserError(f"expected {getattr(kind, '__name__', kind)}, got {value!r}", where=where)

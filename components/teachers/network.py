@@ -31,7 +31,8 @@ class Trunk(nn.Module):
         for layer in self.layers:
             x = layer(x)
         tokens = self.norm(x)
-        pooled, _ = self.pool(self.query.expand(len(x), -1, -1), tokens, tokens, need_weights=False)
+        # x.shape[0], as an exporter takes len(x) for a constant
+        pooled, _ = self.pool(self.query.expand(x.shape[0], -1, -1), tokens, tokens, need_weights=False)
         return tokens, self.norm_pooled(pooled[:, 0] + tokens.mean(1))
 
 

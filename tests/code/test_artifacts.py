@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import threading
+import time
 
 import pytest
 
@@ -45,6 +47,25 @@ def test_a_failed_stage_is_not_an_output_and_resumes_in_its_own_work():
     assert seen == ["step-1"] and not cached
     assert (done / "step-1").read_text() == "kept"
     assert not list(state("store", "stage").glob("*.part"))
+
+
+def test_who_wants_what_is_being_made_waits_for_it():
+    calls, done = [], []
+
+    def work(part):
+        calls.append(part)
+        time.sleep(0.2)
+        (part / "out.txt").write_text("done")
+
+    threads = [threading.Thread(target=lambda: done.append(artifacts.produce("stage", {"a": 1}, work)))
+               for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(calls) == 1
+    assert sorted(cached for _, cached in done) == [False, True, True, True]
+    assert {(path / "out.txt").read_text() for path, _ in done} == {"done"}
 
 
 def test_a_full_disk_leaves_the_old_file_and_no_temporary(tmp_path, monkeypatch):

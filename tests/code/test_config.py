@@ -28,6 +28,8 @@ class Config:
 @pytest.mark.parametrize(("assignment", "value"), [
     ("distil.epochs=4", 4),
     ("distil.rate=2", 2.0),
+    ("distil.rate=8e-4", 8e-4),
+    ("distil.rate=-1E-4", -1e-4),
     ("distil.teacher=false", False),
     ("distil.loss=softmax", "softmax"),
     ("distil.widths=[8, 16, 32]", (8, 16, 32)),

@@ -36,7 +36,7 @@ class Lexicon:
         verbs = tuple(space["verbs"])
         roles = tuple(dict.fromkeys(r for v in space["verbs"].values() for r in v["order"]))
         nouns = ("", *(n for n in space["nouns"] if n))
-        embed = [torch.from_numpy(text.embed(words)) for words in
+        embed = [torch.from_numpy(text.table(words)) for words in
                  (verbs, roles, [noun_name(space, n) for n in nouns])]
         return cls(space, verbs, roles, nouns, *embed)
 
