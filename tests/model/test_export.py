@@ -15,7 +15,7 @@ from components.encoders.image import grid_encoder
 from components.encoders.image import pixels as encoder_pixels
 from components.export.bundle import Bundle, Session
 from components.export.edge import export
-from components.export.latency import measure
+from components.export.latency import WARMUP, measure
 from components.export.onnx_graph import calibration, export_fp32, quantize
 from components.export.parity import agreement, distance, feeds_of, parity, sizes_of, torch_outputs
 from components.export.preprocess import pixels
@@ -164,7 +164,7 @@ def test_device_preprocessing_is_the_training_preprocessing():
 def test_runtimes_take_turns():
     calls = []
     found = measure({name: lambda name=name: calls.append(name) for name in "ab"}, rounds=6)
-    timed = calls[6:]  # after three warm-up calls each
+    timed = calls[2 * WARMUP :]
     assert timed == ["a", "a", "b", "b"] * 6
     assert all(t["runs"] == 6 and t["p95_ms"] >= t["median_ms"] >= 0 for t in found.values())
 

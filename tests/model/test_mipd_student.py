@@ -43,7 +43,7 @@ def batch() -> dict[str, torch.Tensor]:
 def tables() -> losses.Tables:
     torch.manual_seed(2)
     banks = {kind: unit(5, WIDTH) for kind in ("posture", "things", "place")}
-    return losses.Tables(unit(6, WIDTH), unit(9, WIDTH), torch.arange(4), torch.zeros(4), torch.arange(6), banks,
+    return losses.Tables(unit(6, WIDTH), unit(9, WIDTH), torch.arange(4), torch.zeros(4), banks,
                          dict.fromkeys((*banks, "region"), 20.0))
 
 

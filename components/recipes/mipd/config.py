@@ -53,7 +53,6 @@ class Terms:
     exists: float = 1.0
     scene: float = 4.0
     phrases: float = 0.5
-    verbs: float = 1.0
     negatives: float = 0.1
     instances: float = 0.5
     dense_nouns: float = 3.0
@@ -65,13 +64,11 @@ class Distil:
     """Student training. `teacher` off: labels only, the honest baseline; `label_text`: the labels' own nouns as text on
     the scene vector, the stronger baseline; `shuffle`: each image gets another image's teacher signals, the control.
     `prior`: how far the verb loss discounts that some verbs have more images (logit adjustment, Menon et al. 2021).
-    `names_known`: whether the teacher's verb distribution that is distilled ranges over unseen verbs' names too.
     """
 
     teacher: bool = True
     label_text: bool = False
     shuffle: bool = False
-    names_known: bool = True
     epochs: int = 5
     batch_size: int = 32
     learning_rate: float = 2.5e-3

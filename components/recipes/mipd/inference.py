@@ -103,7 +103,7 @@ class Runner:
 
     def decoding(self) -> dict[str, Any]:
         """Constants of decoding, chosen on the tuning split only: held-out images of seen verbs against images of
-        pseudo-unseen verbs, with the unseen verbs' names (no image of theirs) competing where names may be known.
+        pseudo-unseen verbs, with the unseen verbs' names (no image of theirs) competing as they will at test.
         Without such verbs (unlabelled or tiny data) nothing is calibrated.
         """
         scale = float(self.student.log_scale_verb.exp())
@@ -124,7 +124,7 @@ class Runner:
             return constants
         logits = scale * self.scenes(list(self.splits.dev)) @ self.tables()["verbs"].T
         evidence = np.array([v["evidence"] for v in self.vocabulary()["verbs"].values()])
-        rivals = self.mask("unseen") & self.config.distil.names_known
+        rivals = self.mask("unseen")
         penalty = calibration.choose_penalty(logits, labels, seen, pseudo, rivals=rivals, evidence=evidence)
         shifted = np.where(seen | pseudo | rivals, logits - penalty * evidence, -np.inf)
         return constants | {

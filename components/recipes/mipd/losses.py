@@ -20,15 +20,14 @@ from components.recipes.mipd.config import Terms
 class Tables:
     """Text vectors that scores are taken against.
 
-    `seen` indexes verbs with training images; `distilled` those over which the teacher's distribution is taught;
-    `banks` holds the phrases of rationales; `scales` the teacher's logit scales.
+    `seen` indexes verbs with training images, the only ones that training names; `banks` holds the phrases of
+    rationales; `scales` the teacher's logit scales.
     """
 
     verbs: Tensor  # [V, E]
     nouns: Tensor  # [W, E]
     seen: Tensor  # [seen]
     log_prior: Tensor  # [seen] log share of each seen verb among the training images
-    distilled: Tensor
     banks: dict[str, Tensor]
     scales: dict[str, float]
 
@@ -109,7 +108,7 @@ def distilled(out: dict[str, Tensor], batch: dict[str, Tensor], tables: Tables) 
 
 
 def _scene(student: Tensor, target: Tensor, scale: Tensor, tables: Tables) -> dict[str, Tensor]:
-    """The teacher's scene as a direction, as phrases, as verbs, and what it is not.  # [B, E], [B, E]"""
+    """The teacher's scene as a direction, as phrases, and what it is not.  # [B, E], [B, E]"""
     terms = {"scene": (1 - (student * target).sum(1)).mean(), "phrases": 0.0, "negatives": 0.0}
     for kind, bank in tables.banks.items():
         logits, wanted = student @ bank.T, target @ bank.T
@@ -117,9 +116,6 @@ def _scene(student: Tensor, target: Tensor, scale: Tensor, tables: Tables) -> di
         best = wanted.topk(2, 1).indices  # the runner-up is the negative that resembles the scene most
         nearest = logits.gather(1, best)
         terms["negatives"] = terms["negatives"] + F.relu(0.2 - nearest[:, 0] + nearest[:, 1]).mean()
-    verbs = tables.verbs[tables.distilled]
-    sure = sum(tables.scales[k] for k in tables.banks) / len(tables.banks)
-    terms["verbs"] = _divergence(scale * student @ verbs.T, sure * target @ verbs.T)
     return terms
 
 

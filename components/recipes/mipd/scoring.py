@@ -13,12 +13,12 @@ from components.recipes.protocol import Report, Stage
 
 SLICES = ("seen", "common", "rare", "unseen")
 PROTOCOL = {
-    "names of unseen verbs": "known: they compete at test as text; {names}",
+    "names of unseen verbs": "never in training; known as text when the penalty is chosen, and at test",
     "images of unseen verbs": "never in training or tuning",
     "boxes and rationales of unseen verbs": "never in training or tuning",
     "verb given": "only in the columns that say so (true verb given)",
     "candidates at test": "all seen and unseen verbs together; 'among unseen' lets unseen names compete alone",
-    "tuning": "penalty and temperature chosen on held-out images of seen verbs and on pseudo-unseen verbs",
+    "tuning": "penalty and temperature chosen on held-out images of seen verbs and of pseudo-unseen verbs",
 }
 
 
@@ -38,10 +38,8 @@ def score(predictions: Sequence[dict[str, Any]], stage: Stage, split: str) -> Re
     dataset, splits = Dataset(stage.dataset), Splits.load(stage.splits)
     settings = stage.config.evaluate
     truth = {s.name: s.annotation for s in dataset.samples(getattr(splits, split), images=False) if s.annotation}
-    known = "in the distilled verb distribution too" if stage.config.distil.names_known else "never named in training"
-    protocol = {k: v.format(names=known) for k, v in PROTOCOL.items()}
     if not truth:  # unlabelled images: there is nothing to score, and so nothing that could be promoted
-        return Report({}, {}, {}, protocol)
+        return Report({}, {}, {}, PROTOCOL)
     predictions = [p for p in predictions if p["image"] in truth]
     scores = situation.score(predictions, truth, dataset.space, convention=settings.convention, average="verb")
     of = {p["image"]: p for p in predictions}
@@ -81,7 +79,7 @@ def score(predictions: Sequence[dict[str, Any]], stage: Stage, split: str) -> Re
         per_sample[f"{name}.top1_verb"] = {i: per_sample["top1_verb"][i] for i in np.array(scores.images)[mask]}
     if "harmonic" in metrics:  # no image has a harmonic mean of its own: its two halves are compared
         per_sample |= {f"harmonic.{side}": per_sample[f"{side}.top1_verb"] for side in ("seen", "unseen")}
-    return Report(metrics, intervals, per_sample, protocol, tables(scores, of, confidence, splits))
+    return Report(metrics, intervals, per_sample, PROTOCOL, tables(scores, of, confidence, splits))
 
 
 def record_roles(metrics: dict[str, float], name: str, scores: situation.SituationScores) -> None:

@@ -51,7 +51,6 @@ class MipdTask:
             self.lexicon.noun_vectors,
             torch.tensor(seen, dtype=torch.long),
             self._log_prior(seen),
-            torch.arange(len(self.lexicon.verbs)) if self.settings.names_known or not seen else torch.tensor(seen),
             self.teacher.banks if self.teacher else {},
             self.teacher.scales if self.teacher else {},
         )
