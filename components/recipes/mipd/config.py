@@ -42,7 +42,7 @@ class Architecture:
 class Terms:
     """Weights of the loss terms."""
 
-    verb: float = 1.0
+    verb: float = 2.0
     noun: float = 1.0
     noun_in_box: float = 0.5
     box_l1: float = 10.0
@@ -51,7 +51,7 @@ class Terms:
     token_giou: float = 1.0
     attention: float = 1.0
     exists: float = 1.0
-    scene: float = 4.0
+    scene: float = 8.0
     phrases: float = 0.5
     negatives: float = 0.1
     instances: float = 0.5
