@@ -1,5 +1,7 @@
 """Targets to a student, trained by DeepSpeed under torchrun; and its twin that never meets the teacher."""
 
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,21 @@ from components.training import launch
 
 BASELINE, STUDENT = "labels-only", "distilled"
 
+stopping = threading.Event()  # set, it ends all training of this process
 
-def distil(plan: Plan, run: str, dataset: str, splits: str, targets: str, variant: str) -> str:
-    """The folder of student.safetensors and config.json of a variant, trained under the same budget as the other."""
+
+def side_by_side(plan: Plan, students: int) -> int:
+    """How many of the students to train at once. Small steps gain little from a second core, so two students on a core
+    each are done sooner than one after the other on both; a GPU is given to one at a time.
+    """
+    return min(students, os.cpu_count() or 1) if plan.config().distil.device == "cpu" else 1
+
+
+def distil(plan: Plan, run: str, dataset: str, splits: str, targets: str, variant: str, at_once: int = 1) -> str:
+    """The folder of student.safetensors and config.json of a variant, trained under the same budget as the other.
+
+    `at_once` students share the processor's cores.
+    """
     recipe, config = recipes.get(plan.recipe), plan.config()
     if variant == BASELINE:
         config = recipe.baseline(config)
@@ -25,7 +39,8 @@ def distil(plan: Plan, run: str, dataset: str, splits: str, targets: str, varian
                 here.line.advance(event["step"] + 1, event["steps"], f"loss {event['loss']:.3f}")
 
         def work(part: Path) -> None:
-            launch.train(recipe.training_task(stage), part, **launch_options(config), progress=tell)
+            launch.train(recipe.training_task(stage), part, **launch_options(config), progress=tell,
+                         threads=max(1, (os.cpu_count() or 1) // at_once), stop=stopping)
 
         settings = {name: group for name, group in as_dict(config).items() if name in ("student", "distil")}
         inputs = {"dataset": Dataset(Path(dataset)).version, "splits": Path(splits).name, "seed": plan.seed,

@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,12 +33,13 @@ PATIENCE = 5.0  # seconds that torchrun has to end after each signal
 
 def train(spec: dict[str, Any], out: Path, *, ranks: int = 1, threads: int = 2, zero: int = 0,
           precision: Literal["fp32", "bf16", "bf16_matmul"] = "fp32", device: Literal["cpu", "cuda"] = "cpu",
-          progress: Progress | None = None) -> Path:
+          progress: Progress | None = None, stop: threading.Event | None = None) -> Path:
     """Trains what `spec` (see `TrainingSpec`) describes; returns `out` with student.safetensors and config.json in it.
 
     `threads` are shared by all ranks. `progress` receives each event of out/progress.jsonl as it happens: "start",
     "note", "step" (step, steps, loss, terms, lr, norm, seconds), "checkpoint", "done". Work already done in `out` for
-    the same plan is kept: a finished run returns at once, a killed one goes on from its last whole checkpoint.
+    the same plan is kept: a finished run returns at once, a killed one goes on from its last whole checkpoint; `stop`,
+    once set from another thread, ends it as a kill would.
     Raises UserError for a wrong setting and PipelineError, with the worker's own reason, when training stops.
     """
     plan = plan_of(spec, ranks=ranks, zero=zero, precision=precision, device=device)
@@ -49,7 +51,7 @@ def train(spec: dict[str, Any], out: Path, *, ranks: int = 1, threads: int = 2, 
     with _alone(out):
         if not _finished(out, plan):
             resume = _prepare(out, plan, tell)
-            _run(out, plan, threads, resume, tell)
+            _run(out, plan, threads, resume, tell, stop or threading.Event())
     return out
 
 
@@ -108,7 +110,7 @@ def _prepare(out: Path, plan: Plan, tell: Progress) -> int:
     return resume
 
 
-def _run(out: Path, plan: Plan, threads: int, resume: int, tell: Progress) -> None:
+def _run(out: Path, plan: Plan, threads: int, resume: int, tell: Progress, stop: threading.Event) -> None:
     scratch = out / ".launch"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
@@ -124,13 +126,15 @@ def _run(out: Path, plan: Plan, threads: int, resume: int, tell: Progress) -> No
         launched = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT,
                                     env=_environment(plan, threads), start_new_session=True)
         try:
-            while launched.poll() is None:
+            while launched.poll() is None and not stop.is_set():
                 tail.read()
                 time.sleep(POLL)
             tail.read()
         finally:
             _stop(launched)
             shutil.rmtree(scratch, ignore_errors=True)
+    if stop.is_set():
+        raise PipelineError("training was stopped; the same command goes on from its last checkpoint")
     if not _finished(out, plan):
         raise _reason(out, launched.returncode)
     shutil.rmtree(out / "checkpoints", ignore_errors=True)  # pickles do not outlive training

@@ -135,17 +135,19 @@ class Runner:
 
 def predict(folder: Path, stage: Stage, split: str) -> Iterator[dict[str, Any]]:
     """See `components.recipes.protocol.Recipe.predict`. Labelled images also get the true verb's frame, and the best
-    five among unseen names only (the classical zero-shot setting) under "among_unseen"."""
+    five where only unseen names compete (classical zero-shot) or only seen ones (closed set), without any penalty."""
     runner = Runner(folder, stage)
     ids = list(getattr(runner.splits, split))
     vocabulary, tables, constants = runner.vocabulary(), runner.tables(), runner.decoding()
     sizes = {s.id: (s.width, s.height) for s in runner.dataset.samples(ids, images=False)}
-    unseen = np.flatnonzero(runner.mask("unseen"))
+    alone = {"among_seen": np.flatnonzero(runner.mask("common", "rare")),
+             "among_unseen": np.flatnonzero(runner.mask("unseen"))}
     for start in range(0, len(ids), BATCH):
         batch = ids[start : start + BATCH]
         labels = [runner.dataset.labels[i] for i in batch]
         encoded = runner.encode(batch)
-        among = np.argsort(-encoded["scene"] @ tables["verbs"][unseen].T, 1, kind="stable")[:, :5]
+        logits = encoded["scene"] @ tables["verbs"].T
+        best = {name: rows[np.argsort(-logits[:, rows], 1, kind="stable")[:, :5]] for name, rows in alone.items()}
         made = decode(
             lambda _, done=encoded: done,
             runner.fill,
@@ -156,10 +158,10 @@ def predict(folder: Path, stage: Stage, split: str) -> Iterator[dict[str, Any]]:
             [sizes[i] for i in batch],
             also=[[label] if label else [] for label in labels],
         )
-        for i, prediction, best in zip(batch, made, among, strict=True):
+        for k, (i, prediction) in enumerate(zip(batch, made, strict=True)):
             yield {
                 "image": runner.dataset.names[i],
                 "id": i,
                 **prediction,
-                "among_unseen": [runner.lexicon.verbs[unseen[k]] for k in best],
+                **{name: [runner.lexicon.verbs[v] for v in ranked[k]] for name, ranked in best.items()},
             }

@@ -17,7 +17,7 @@ PROTOCOL = {
     "images of unseen verbs": "never in training or tuning",
     "boxes and rationales of unseen verbs": "never in training or tuning",
     "verb given": "only in the columns that say so (true verb given)",
-    "candidates at test": "all seen and unseen verbs together; 'among unseen' lets unseen names compete alone",
+    "candidates at test": "all seen and unseen verbs together; 'among unseen' ('among seen'): those names alone",
     "tuning": "penalty and temperature chosen on held-out images of seen verbs and of pseudo-unseen verbs",
 }
 
@@ -43,9 +43,6 @@ def score(predictions: Sequence[dict[str, Any]], stage: Stage, split: str) -> Re
     predictions = [p for p in predictions if p["image"] in truth]
     scores = situation.score(predictions, truth, dataset.space, convention=settings.convention, average="verb")
     of = {p["image"]: p for p in predictions}
-    among = np.array(
-        [float(of[i]["among_unseen"][:1] == [v]) for i, v in zip(scores.images, scores.verbs, strict=True)]
-    )
     verbs = groups(splits)
     masks = {name: np.isin(scores.verbs, list(verbs[name])) for name in SLICES}
     metrics: dict[str, float] = {}
@@ -60,8 +57,11 @@ def score(predictions: Sequence[dict[str, Any]], stage: Stage, split: str) -> Re
             for number in situation.NUMBERS:
                 record(f"{name}.{number}", scores.values(number)[mask], scores.verbs[mask])
             record_roles(metrics, name, scores.select(mask))
-    if masks["unseen"].any():
-        record("unseen.among_unseen_top1", among[masks["unseen"]], scores.verbs[masks["unseen"]])
+    for name in ("seen", "unseen"):
+        if masks[name].any():
+            pairs = zip(np.array(scores.images)[masks[name]], scores.verbs[masks[name]], strict=True)
+            hits = np.array([float(of[i][f"among_{name}"][:1] == [v]) for i, v in pairs])
+            record(f"{name}.among_{name}_top1", hits, scores.verbs[masks[name]])
     if masks["seen"].any() and masks["unseen"].any():
         sides = [scores.values("top1_verb")[masks[s]] for s in ("seen", "unseen")]
         kinds = [scores.verbs[masks[s]] for s in ("seen", "unseen")]
