@@ -21,3 +21,15 @@ def own_home(tmp_path_factory, monkeypatch) -> Path:
     if "FOVEATE_HOME" not in os.environ:
         monkeypatch.setenv("FOVEATE_HOME", str(tmp_path_factory.mktemp("home")))
     return Path(os.environ["FOVEATE_HOME"])
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Path:
+    """A state folder whose tracking database is made once for a module: its first creation takes seconds."""
+    from components.registry import tracking
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FOVEATE_HOME", str(tmp_path_factory.mktemp("registry")))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow sets it to what it was last told
+        tracking.connect()
+        yield Path(os.environ["FOVEATE_HOME"])

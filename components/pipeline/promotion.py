@@ -90,7 +90,7 @@ def write_report(plan: Plan, run: str, made: Mapping[str, str]) -> str:
         key = {name: Path(folder).name for name, folder in made.items()}
         path, _ = produce("report", key | {"code": code_version("components.evaluation", "components.pipeline")}, work)
         here.run.log_figure(path / "report.html", "report")
-        _tell_parent(run, path, told, found)
+        _tell_parent(run, path, context, told, found)
     return str(path)
 
 
@@ -104,15 +104,28 @@ def _numbers(metrics: Mapping[str, float]) -> dict[str, dict[str, float]]:
     return out
 
 
-def _tell_parent(run: str, path: Path, told: Mapping[str, Any], found: Any) -> None:
-    """The run's own page in MLflow says all that matters: scores, verdict, report."""
+def _tell_parent(run: str, path: Path, context: report.ReportContext, told: Mapping[str, Any], found: Any) -> None:
+    """The run's own page in MLflow says all that matters: verdict, scores, pictures, report."""
     from components.registry import tracking
 
     parent = tracking.Run(run, tracking.connect())
     parent.log_metrics(evaluation.headline_of(found))
     parent.log_figure(path / "report.html", "report")
-    parent.set_tags({"verdict": "promoted" if told["promoted"] else "rejected", "version": told["version"],
-                     "mlflow.note.content": "; ".join(r["text"] for r in told["reasons"])[:4000]})
+    for picture in [*context.plots, *context.pictures]:
+        parent.show(picture.path, picture.title)
+    parent.set_tags({"verdict": context.verdict, "version": told["version"], "mlflow.note.content": _note(context)})
+
+
+def _note(context: report.ReportContext) -> str:
+    """The run's description as Markdown: the verdict, why, how good, where to look."""
+    groups = list(next(iter(context.headline.values())))
+    lines = [f"## {context.title}: {context.verdict}", context.subtitle, "",
+             f"| {context.measure}, per cent | " + " | ".join(groups) + " |", "|---" * (len(groups) + 1) + "|"]
+    lines += [f"| {name} | " + " | ".join(f"{100 * row[g][0]:.1f}" if g in row else "" for g in groups) + " |"
+              for name, row in context.headline.items()]
+    lines += ["", "Pictures: *Model metrics*, below *images*. The whole report: *Artifacts*, `report/report.html`.", "",
+              *(f"- {reason}" for reason in context.reasons)]
+    return "\n".join(lines)[:5000]
 
 
 def summary(plan: Plan, run: str, made: Mapping[str, str]) -> dict[str, Any]:

@@ -90,29 +90,22 @@ def _quality(candidate: Evaluation) -> list[Reason]:
 
 
 def _minimum(candidate: Evaluation, gates: Gates) -> list[Reason]:
-    reasons = []
-    for metric, bar in gates.minimum.items():
-        value = _finite(candidate.metrics, metric)
-        if value is None:
-            reasons.append(_missing(f"minimum.{metric}", metric, bar))
-        else:
-            good = value >= bar
-            text = f"{metric} {value:.4g} {'reaches' if good else 'is below'} the bar {bar:.4g}"
-            reasons.append(Reason(f"minimum.{metric}", good, value, bar, text))
-    return reasons
+    return [_bounded(f"minimum.{metric}", metric, _finite(candidate.metrics, metric), bar, at_least=True)
+            for metric, bar in gates.minimum.items()]
 
 
 def _budgets(candidate: Evaluation, gates: Gates) -> list[Reason]:
-    reasons = []
-    for name, limit in gates.budgets.items():
-        value = _finite(candidate.edge, name)
-        if value is None:
-            reasons.append(_missing(f"budget.{name}", name, limit))
-        else:
-            good = value <= limit
-            text = f"{name} {value:.4g} {'keeps' if good else 'exceeds'} the limit {limit:.4g}"
-            reasons.append(Reason(f"budget.{name}", good, value, limit, text))
-    return reasons
+    return [_bounded(f"budget.{name}", name, _finite(candidate.edge, name), limit, at_least=False)
+            for name, limit in gates.budgets.items()]
+
+
+def _bounded(check: str, name: str, value: float | None, bar: float, *, at_least: bool) -> Reason:
+    """A number against the bar that it must reach, or the limit that it must keep."""
+    if value is None:
+        return _missing(check, name, bar)
+    good = value >= bar if at_least else value <= bar
+    words = ("reaches", "is below", "bar") if at_least else ("keeps", "exceeds", "limit")
+    return Reason(check, good, value, bar, f"{name} {value:.4g} {words[0 if good else 1]} the {words[2]} {bar:.4g}")
 
 
 def _protected(candidate: Evaluation, champion: Evaluation, gates: Gates) -> list[Reason]:

@@ -46,15 +46,6 @@ def fail_at(patch: pytest.MonkeyPatch, step: int, die=raise_power_cut) -> list[i
     return left
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FOVEATE_HOME", str(tmp_path_factory.mktemp("registry")))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        tracking.connect()
-        yield Path(os.environ["FOVEATE_HOME"])
-
-
 def evaluation(right: int) -> Evaluation:
     return Evaluation(metrics={"top1": right / 100}, quality={"dataset": True, "predictions": True},
                       per_sample={"top1": {f"{i}.jpg": float(i < right) for i in range(100)}})

@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,16 +16,6 @@ GATES = Gates(headline="top1", minimum={"top1.unseen": 0.2}, protected={"top1": 
               budgets={"latency_ms": 50.0})
 RECIPE = "test"
 NAME = "foveate-test"
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """A state folder whose database is made once: its first creation takes seconds."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FOVEATE_HOME", str(tmp_path_factory.mktemp("registry")))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        tracking.connect()
-        yield Path(os.environ["FOVEATE_HOME"])
 
 
 @pytest.fixture
