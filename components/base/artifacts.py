@@ -48,7 +48,7 @@ def produce(stage: str, inputs: dict[str, Any], work: Callable[[Path], None]) ->
     done = state("store", stage) / key
     if (done / "inputs.json").exists():
         return done, True
-    with open(done.with_name(f"{key}.lock"), "w") as lock:
+    with open(done.with_name(f".{key}.lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # gone with the process that holds it
         if (done / "inputs.json").exists():
             return done, True

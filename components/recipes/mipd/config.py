@@ -70,8 +70,8 @@ class Distil:
     label_text: bool = False
     shuffle: bool = False
     epochs: int = 5
-    batch_size: int = 32
-    learning_rate: float = 2.5e-3
+    batch_size: int = 16
+    learning_rate: float = 1.6e-3
     weight_decay: float = 0.05
     verb_dropout: float = 0.5
     smoothing: float = 0.1
