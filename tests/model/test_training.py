@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -134,12 +135,14 @@ def test_interrupted_killed_and_with_a_damaged_checkpoint_it_ends_in_the_same_bi
     out, armed = tmp_path / "out", tmp_path / "armed"
     asked = spec(40, checkpoint_every=5, dropout=0.2, pause=0.03, kill_at=27, armed=str(armed))
 
+    stop = threading.Event()
+
     def interrupt(event):
         if event["event"] == "step" and event["step"] >= 7:
-            raise KeyboardInterrupt
+            stop.set()
 
-    with pytest.raises(KeyboardInterrupt):
-        train(asked, out, progress=interrupt)
+    with pytest.raises(PipelineError, match="stopped"):
+        train(asked, out, progress=interrupt, stop=stop)
     assert not left_running(out)
 
     armed.touch()

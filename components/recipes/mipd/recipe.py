@@ -25,7 +25,7 @@ class Mipd:
         return Config(
             draw=DrawSpec(total_train=420, dev_per_verb=2, test_per_verb=3, pseudo_per_verb=5, unseen_per_verb=5),
             align=Align(steps=60, composites=2),
-            distil=Distil(epochs=3),
+            distil=Distil(epochs=2),
             evaluate=dataclasses.replace(Config().evaluate, bootstrap=200),
             bars=dataclasses.replace(Config().bars, harmonic=0.05),
         )
