@@ -6,7 +6,7 @@ With the k best others of either side kept, all of the below is exact, however m
 
 Two modes. `exact`: every b at which anything changes; accuracies are step functions and the area is taken through all
 their corners. `reference`: the 20 to 39 biases of the public evaluators (Mancini et al., 2101.12609), each 1e-4 short
-of where an unseen image becomes right, and b = 1000; somewhat lower. Arithmetic is float64, so b = 1000 loses no digits.
+of where an unseen image becomes right, and b = 1000; somewhat lower. In float64, where b = 1000 loses no digits.
 
 Legend: N images, P pairs, k the number of guesses. All scores lie in 0..1.
 """

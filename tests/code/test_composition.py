@@ -369,7 +369,8 @@ def test_a_damaged_score_file_is_found_out(tmp_path):
     ("'feasibility' must be 8 numbers", {"feasibility": [float("nan")] * 8}),
 ])
 def test_bad_pair_files_are_one_clear_error(tmp_path, says, changes):
-    _, pairs = save(tmp_path, *case(12, 20, 8), **changes)
+    _, pairs = save(tmp_path, *case(12, 20, 8))
+    pairs.write_text(json.dumps(json.loads(pairs.read_text()) | changes))
     with pytest.raises(UserError) as caught:
         read_pairs(pairs)
     assert says in str(caught.value) and "pairs.json" in str(caught.value)
