@@ -22,7 +22,7 @@ def consolidate_file(labels: Path, out: Path, truth: Path | None, risk: float) -
     _own_file(out, labels, truth)
     given = files.read_labels(labels)
     classes = files.read_truth(truth, given.images) if truth else None
-    made = consolidate(given.first, given.responses, risk=risk)
+    made = consolidate(given.answers, risk=risk)
     report: dict[str, Any] = {
         "images": len(given.images), "images_with_several_labels": given.several,
         "names": {"before": len({normalise(n) for n in given.first}), "after": len({normalise(n) for n in made.names})},
@@ -43,7 +43,7 @@ def _own_file(out: Path, *others: Path | None) -> None:
         raise UserError("no such folder", where=str(out.absolute().parent), mend="make it first")
 
 
-def _effect(images: tuple[str, ...], before: tuple[str, ...], after: tuple[str, ...],
+def _effect(images: tuple[str, ...], before: list[str], after: tuple[str, ...],
             classes: tuple[str, ...]) -> dict[str, Any]:
     from components.evaluation.clustering import score
 

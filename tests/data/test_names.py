@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from components.base.errors import UserError
 from components.datasets.names import evidence, files
-from components.datasets.names.consolidate import RISK, consolidate
+from components.datasets.names.consolidate import RISK, Consolidation, consolidate
 from components.datasets.names.spelling import key, normalise, one_slip, words
 from components.evaluation.clustering import label_quality
 from components.pipeline.names import consolidate_file
@@ -24,9 +24,15 @@ def rows(name: str) -> list[dict]:
     return [json.loads(line) for line in (REAL / f"{name}.jsonl").read_text().splitlines()]
 
 
+def made_of(names: list[str], said: list[str] | None = None, risk: float = RISK) -> Consolidation:
+    """The consolidation of one name an image, with what the teacher wrote."""
+    return consolidate([evidence.Answer(n, (), r) for n, r in zip(names, said or [""] * len(names), strict=True)],
+                       risk=risk)
+
+
 def merged(*names: str, risk: float = 1.0) -> list[set[str]]:
     """The groups of more than one name that a vocabulary falls into, each name used once."""
-    made = consolidate(names, risk=risk)
+    made = made_of(names, risk=risk)
     return [{n for n, o in zip(names, made.names, strict=True) if o == one} for one in sorted(set(made.names))
             if made.names.count(one) > 1]
 
@@ -39,7 +45,7 @@ def merged(*names: str, risk: float = 1.0) -> list[set[str]]:
 ])
 def test_spellings_of_one_name_have_one_key(one, other):
     assert key(words(one)) == key(words(other))
-    assert len(set(consolidate([one, other, other], risk=0).names)) == 1  # merged even where no risk is taken
+    assert len(set(made_of([one, other, other], risk=0).names)) == 1  # merged even where no risk is taken
 
 
 @pytest.mark.parametrize("one, other", [
@@ -90,8 +96,8 @@ def test_words_used_without_effect_are_learnt_from_the_vocabulary():
 
 def test_names_in_frequent_use_stand_for_themselves():
     names = ["Spotted Crake"] * 3 + ["Little Spotted Crake"] * 3
-    assert len(set(consolidate(names, risk=1).names)) == 2
-    assert set(consolidate(names[1:], risk=1).names) == {"Little Spotted Crake"}
+    assert len(set(made_of(names, risk=1).names)) == 2
+    assert set(made_of(names[1:], risk=1).names) == {"Little Spotted Crake"}
 
 
 @pytest.mark.parametrize("response, same", [
@@ -101,21 +107,30 @@ def test_names_in_frequent_use_stand_for_themselves():
     ("Yellowhammers look alike. Emberiza citrinella.", False),
 ])
 def test_one_scientific_name_makes_one_name(response, same):
-    made = consolidate(["Golden Bunting", "Yellowhammer"], ["The Golden Bunting (Emberiza citrinella).", response],
-                       risk=1)
+    made = made_of(["Golden Bunting", "Yellowhammer"], ["The Golden Bunting (Emberiza citrinella).", response], risk=1)
     assert (len(set(made.names)) == 1) == same
+
+
+@pytest.mark.parametrize("label, response, same", [
+    ("Emberiza citrinella", "", True), ("Emberiza Citrinella", "It is Emberiza citrinella.", True),
+    ("Emberiza Citrinella", "", False), ("Golden retriever", "", False), ("Corn bunting", "", False),
+])
+def test_a_scientific_name_among_the_labels(label, response, same):
+    answers = [evidence.Answer(n, (label,), response) for n in ("Yellowhammer", "Golden Bunting")]
+               evidence.Answer(label, (), response)]
+    assert len(set(consolidate(answers, risk=1).names)) == (1 if same else 3)
 
 
 def test_a_scientific_name_of_all_is_no_evidence():
     names = [f"Breed{i} Hound" for i in range(9)]
     said = [f"A {n} (*Canis familiaris*)." for n in names]
-    assert len(set(consolidate(names, said, risk=1).names)) == 9
+    assert len(set(made_of(names, said, risk=1).names)) == 9
 
 
 def test_what_a_name_is_said_to_be_also_known_as():
     said = ["The Foothill Daisy, also known as the Bride's Star, grows on walls.", ""]
-    assert len(set(consolidate(["Foothill Daisy", "Bride's Star"], said, risk=1).names)) == 1
-    assert len(set(consolidate(["Foothill Daisy", "Groom's Star"], said, risk=1).names)) == 2
+    assert len(set(made_of(["Foothill Daisy", "Bride's Star"], said, 1).names)) == 1
+    assert len(set(made_of(["Foothill Daisy", "Groom's Star"], said, 1).names)) == 2
 
 
 def test_chains_of_evidence_are_trusted_less():
@@ -126,7 +141,7 @@ def test_chains_of_evidence_are_trusted_less():
 def test_merging_stops_at_the_risk_accepted():
     names = [f"Species{chr(97 + i) * 3} Crake" for i in range(20)]
     names += [f"Little {n}" for n in names] + [f"Filler number{chr(97 + i) * 2}" for i in range(20)]
-    found = {risk: consolidate(names, risk=risk) for risk in (0, 0.01, 0.02, 0.03, 1)}
+    found = {risk: made_of(names, risk=risk) for risk in (0, 0.01, 0.02, 0.03, 1)}
     counts = [len(made.merges) for made in found.values()]
     assert counts[0] == 0 and counts == sorted(counts) and counts[1] < counts[3] < counts[4] == 20
     for risk, made in found.items():
@@ -142,13 +157,13 @@ NAMES = st.lists(WORDS, min_size=1, max_size=4).map(" ".join)
                 min_size=1, max_size=25), st.randoms(use_true_random=False), st.sampled_from([0, 0.02, 1.0]))
 def test_the_order_of_images_does_not_matter_and_provenance_is_whole(answers, rng, risk):
     shuffled = rng.sample(answers, len(answers))
-    one, other = (consolidate([n for n, _ in a], [r for _, r in a], risk=risk) for a in (answers, shuffled))
+    one, other = (made_of([n for n, _ in a], [r for _, r in a], risk) for a in (answers, shuffled))
     assert dict(zip(answers, one.names, strict=True)) == dict(zip(shuffled, other.names, strict=True))
     assert one.merges == other.merges and one.merged_from == other.merged_from
     for (given_name, _), name in zip(answers, one.names, strict=True):
         assert given_name == name or given_name in one.merged_from[name]
     assert set().union(*one.merged_from.values(), one.merged_from) == {n for n, _ in answers}
-    again = consolidate(one.names, risk=0)
+    again = made_of(one.names, risk=0)
     assert again.names == one.names
 
 
@@ -173,7 +188,8 @@ def test_raw_figures_of_recorded_teachers_are_reproduced(name):
 def test_merging_helps_recorded_teachers(name, with_response):
     given_rows = rows(name)
     labels, classes = [r["labels"][0] for r in given_rows], [r["class_name"] for r in given_rows]
-    made = consolidate(labels, [r["response"] for r in given_rows] if with_response else ())
+    made = consolidate([evidence.Answer(r["labels"][0], tuple(r["labels"][1:]), r["response"] if with_response else "")
+                        for r in given_rows])
     raw, after = label_quality(labels, classes), label_quality(made.names, classes)
     assert after["cluster_accuracy"] > raw["cluster_accuracy"]
     assert after["purity"] >= raw["purity"] - 0.01  # half of what is allowed
@@ -184,7 +200,7 @@ def test_merging_helps_recorded_teachers(name, with_response):
 def test_true_class_names_are_all_kept_apart():
     for each in json.loads((REAL / "class_names.json").read_text()).values():
         for uses in (1, 3):
-            assert consolidate(each["names"] * uses, risk=1).merges == ()
+            assert made_of(each["names"] * uses, risk=1).merges == ()
 
 
 @recorded

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from components.datasets.names import evidence
+from components.datasets.names.evidence import Answer
 from components.datasets.names.spelling import key, words
 
 RISK = 0.01  # of all images
@@ -31,15 +32,16 @@ class Consolidation:
     merges: tuple[Merge, ...]
 
 
-def consolidate(given: Sequence[str], responses: Sequence[str] = (), *, risk: float = RISK) -> Consolidation:
-    """Merges the names in `given` (one an image) that mean the same; `responses` may hold what else was written.
+def consolidate(answers: Sequence[Answer], *, risk: float = RISK) -> Consolidation:
+    """Merges the names of images that mean the same.
 
     A merge with reliability p (of a chain of evidence: the product) puts (1 - p) x (images of the rarer side) images
     under a wrong name, in expectation. Evidence is used from the most reliable to the least, while these images add up
     to no more than `risk` (a share of all). The result does not depend on the order of the images.
     """
+    given = [answer.name for answer in answers]
     names = evidence.vocabulary(given)
-    found = evidence.find(names, list(zip(given, responses or [""] * len(given), strict=True)))
+    found = evidence.find(names, answers)
     groups, left, merges = _Groups(names), risk * len(given), []
     for reason in found:
         (a, trust_a), (b, trust_b) = groups.of(reason.a), groups.of(reason.b)

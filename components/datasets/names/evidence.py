@@ -44,6 +44,15 @@ class Name:
 Vocabulary = dict[str, Name]
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a teacher said of one image: the name that counts, further labels, all that it wrote."""
+
+    name: str
+    others: tuple[str, ...] = ()
+    response: str = ""
+
+
 def vocabulary(names: Iterable[str]) -> Vocabulary:
     """The names in use by key, from one name an image; the usual spelling is the most frequent, then the first in
     the alphabet. Does not depend on the order of the images."""
@@ -57,10 +66,10 @@ def vocabulary(names: Iterable[str]) -> Vocabulary:
     return made
 
 
-def find(names: Vocabulary, answers: Sequence[tuple[str, str]]) -> list[Evidence]:
-    """All evidence about a vocabulary; `answers` holds (name, response or "") for every image."""
+def find(names: Vocabulary, answers: Sequence[Answer]) -> list[Evidence]:
+    """All evidence about a vocabulary in the answers it comes from, the most reliable first."""
     found = [*_order(names), *_typos(names), *_vintages(names), *_extended(names), *_dispensable(names),
-             *_brackets(names), *_scientific(names, answers), *_said(names, answers)]
+             *_brackets(names), *_written(names, answers), *_listed(names, answers), *_said(names, answers)]
     return sorted({e for e in found if e.a != e.b}, key=lambda e: (-e.reliability, e.a, e.b, e.because))
 
 
@@ -188,31 +197,53 @@ def _brackets(names: Vocabulary) -> Iterator[Evidence]:
 
 
 _LATIN = re.compile(r"[(*_]([A-Z][a-z]{2,} [a-z]{3,})(?: [a-z]{3,})?[*_,;)]")
+_BINOMIAL = re.compile(r"([A-Z][a-z]*(?:us|a|um|is|as|es|os|on|o|er|[aeioy]x))"
+                       r" ([A-Za-z][a-z]*(?:us|a|um|is|i|ae|ns|or|os|as|es|x|ale|are|ile|ense))")
 _ALSO = re.compile(r"(?:also|otherwise|formerly|sometimes|commonly) (?:known as|called|named) (?:the |an? )?")
 _BREAK = re.compile(r"[.:;!?\n]\s|[()]")  # a name does not reach across these
 _REACH = 60  # characters beside a Latin name within which the common one is looked for
 
 
-def _scientific(names: Vocabulary, answers: Sequence[tuple[str, str]]) -> Iterator[Evidence]:
+def _written(names: Vocabulary, answers: Sequence[Answer]) -> Iterator[Evidence]:
     """Names beside which the teacher mostly wrote the same two-word Latin name, or that are that name."""
     latin: dict[str, Counter[str]] = defaultdict(Counter)
-    for name, response in answers:
-        own = key(words(name))
-        latin[own].update({key(words(m[1])) for m in _LATIN.finditer(response) if own in _beside(response, m)})
-    under: dict[str, list[str]] = defaultdict(list)
-    for name, said in latin.items():
-        best = min(said, key=lambda b: (-said[b], b), default="")
-        if 2 * said[best] > names[name].images:
-            under[best].append(name)
-    for binomial, keys in under.items():
+    for answer in answers:
+        own, said = key(words(answer.name)), answer.response
+        latin[own].update({key(words(m[1])) for m in _LATIN.finditer(said) if own in _beside(said, m)})
+    under: dict[str, set[str]] = defaultdict(set)
+    for name, counts in latin.items():
+        best = min(counts, key=lambda b: (-counts[b], b), default="")
+        if 2 * counts[best] > names[name].images:
+            under[best].add(name)
+    yield from _scientific(names, under)
+
+
+def _listed(names: Vocabulary, answers: Sequence[Answer]) -> Iterator[Evidence]:
+    """Names to whose images the teacher also gave the same Latin name as a further label."""
+    under: dict[str, set[str]] = defaultdict(set)
+    for answer in answers:
+        for label in answer.others:
+            if _is_latin(label, answer.response):
+                under[key(words(label))].add(key(words(answer.name)))
+    yield from _scientific(names, under)
+
+
+def _scientific(names: Vocabulary, under: dict[str, set[str]]) -> Iterator[Evidence]:
+    for latin, keys in under.items():
         frequent = [k for k in keys if names[k].images >= ATTESTED]
         if len(keys) <= MOST_PER_SCIENTIFIC and len(frequent) <= MOST_FREQUENT:
-            yield from _chain([*keys, *([binomial] if binomial in names else [])], SCIENTIFIC, "one scientific name")
+            yield from _chain(keys | ({latin} & names.keys()), SCIENTIFIC, "one scientific name")
 
 
-def _said(names: Vocabulary, answers: Sequence[tuple[str, str]]) -> Iterator[Evidence]:
+def _is_latin(label: str, response: str) -> bool:
+    """Whether a label is a two-word Latin name, by its endings and by how it is written here or in the response."""
+    found = _BINOMIAL.fullmatch(label.strip())
+    return found is not None and (found[2].islower() or f"{found[1]} {found[2].lower()}" in response)
+
+
+def _said(names: Vocabulary, answers: Sequence[Answer]) -> Iterator[Evidence]:
     """Two names of which the teacher wrote that one is also known as the other."""
-    for _, response in answers:
+    for response in (answer.response for answer in answers):
         for match in _ALSO.finditer(response):
             left = next((k for k in _before(response, match.start()) if k in names), None)
             right = next((k for k in _after(response, match.end()) if k in names), None)

@@ -14,6 +14,7 @@ from typing import Any
 from components.base.artifacts import write_bytes, write_json
 from components.base.errors import UserError
 from components.datasets.names.consolidate import Consolidation
+from components.datasets.names.evidence import Answer
 from components.datasets.names.spelling import words
 
 FORMAT = 1
@@ -21,12 +22,16 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What a teacher called images: columns of equal length; `several` counts images with more than one label."""
+    """What a teacher said of images, in the order of the file; `several` counts images with more than one label."""
 
     images: tuple[str, ...]
-    first: tuple[str, ...]
-    responses: tuple[str, ...]
+    answers: tuple[Answer, ...]
     several: int
+
+    @property
+    def first(self) -> list[str]:
+        """The label of each image that counts."""
+        return [answer.name for answer in self.answers]
 
 
 def read_labels(path: Path) -> Labels:
@@ -34,7 +39,7 @@ def read_labels(path: Path) -> Labels:
 
     Raises UserError naming line and field for anything unreadable, an image named twice or an image without a name.
     """
-    images, first, responses, several = [], [], [], 0
+    images, answers, several = [], [], 0
     for where, row in _rows(path):
         images.append(_text(row, "image", where))
         labels = row.get("labels")
@@ -43,10 +48,10 @@ def read_labels(path: Path) -> Labels:
         named = [n.strip() for n in labels if words(n)]
         if not named:
             raise UserError("'labels' holds no name", where=where, mend="leave images without an answer out")
-        first.append(named[0])
         several += len(labels) > 1
-        responses.append(_text(row, "response", where) if row.get("response") else "")
-    return Labels(tuple(_distinct(images, path)), tuple(first), tuple(responses), several)
+        response = _text(row, "response", where) if row.get("response") else ""
+        answers.append(Answer(named[0], tuple(named[1:]), response))
+    return Labels(tuple(_distinct(images, path)), tuple(answers), several)
 
 
 def read_truth(path: Path, images: Sequence[str]) -> tuple[str, ...]:
