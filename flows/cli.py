@@ -17,13 +17,21 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 INTERRUPTED = 130
 
 
+def _verbose(context: click.Context, _option: click.Option, value: bool) -> None:
+    root = context.find_root()
+    root.meta["verbose"] = root.meta.get("verbose", False) or value
+
+
+verbose_option = click.option("--verbose", is_flag=True, expose_value=False, callback=_verbose,
+                              help="Show library logs and tracebacks.")
+
+
 class Command(click.Command):
     """A command that keeps the example block of its help as it is written, and takes --verbose."""
 
     def __init__(self, *args: Any, **settings: Any):
         super().__init__(*args, **settings)
-        self.params.append(click.Option(["--verbose"], is_flag=True, expose_value=False, callback=_verbose,
-                                        help="Show library logs and tracebacks."))
+        verbose_option(self)
 
 
 class Commands(click.Group):
@@ -41,11 +49,6 @@ class Commands(click.Group):
 
 
 Commands.group_class = Commands
-
-
-def _verbose(context: click.Context, _option: click.Option, value: bool) -> None:
-    root = context.find_root()
-    root.meta["verbose"] = root.meta.get("verbose", False) or value
 
 
 def main() -> None:
@@ -104,7 +107,7 @@ def _emit(value: Any, where: str) -> None:
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option("--verbose", is_flag=True, expose_value=False, callback=_verbose, help="Show logs and tracebacks.")
+@verbose_option
 @click.version_option(package_name="foveate")
 def cli() -> None:
     """Distil a large multimodal teacher into a small open-vocabulary student, and keep it fresh.
@@ -133,6 +136,8 @@ def plan_options(command: Callable) -> Callable:
     @click.option("--json", "json_to", metavar="FILE|-", help="Write the outcome as JSON.")
     @functools.wraps(command)
     def with_plan(*, data, annotations, space, recipe, teacher, seed, fast, changes, **rest):
+        if click.get_current_context().invoked_subcommand:
+            return None  # a group whose command was named: that one does the work
         from components.pipeline.plan import make
 
         paths = {k: str(v) if v else None for k, v in (("data", data), ("annotations", annotations), ("space", space))}
@@ -308,6 +313,48 @@ def teacher_train(out) -> None:
     _emit(train_teacher(out, lambda line: click.echo(line, err=True)), "-")
 
 
+@cli.group()
+def names() -> None:
+    """Merge the names that a teacher gave to images, or take that back."""
+
+
+@names.command("consolidate")
+@click.option("--labels", type=FILE, required=True, help="JSON lines with `image`, `labels`, optionally `response`.")
+@click.option("--out", type=FILE, required=True, help="JSON lines with `image`, `name`, `merged_from`.")
+@click.option("--truth", type=FILE, help="JSON lines with `image` and `class_name` or `class_id`.")
+@click.option("--risk", default=0.01, show_default=True, help="Share of images that may be misnamed.")
+@click.option("--json", "json_to", metavar="FILE|-", help="Write the report as JSON.")
+def names_consolidate(labels, out, truth, risk, json_to) -> None:
+    """Make one name of names that mean the same.
+
+    Spellings, slips of the pen, scientific and common names, names that only add to another. Of --labels nothing but
+    the three fields is read. The way back is written beside --out, as NAME.undo.json.
+
+    \b
+    foveate names consolidate --labels answers.jsonl --out names.jsonl
+    foveate names consolidate --labels answers.jsonl --out names.jsonl --truth classes.jsonl --json report.json
+    """
+    from components.pipeline.names import consolidate_file, report_text
+
+    report = consolidate_file(labels, out, truth, risk)
+    if json_to:
+        _emit(report, json_to)
+    if json_to != "-":
+        click.echo(report_text(report))
+
+
+@names.command("undo")
+@click.option("--names", "merged", type=FILE, required=True, help="The merged names.")
+@click.option("--undo", "way_back", type=FILE, help="The way back (default: NAME.undo.json beside them).")
+@click.option("--out", type=FILE, required=True, help="Where the names are written.")
+@click.option("--only", multiple=True, metavar="NAME", help="Take back this merged name only; may be repeated.")
+def names_undo(merged, way_back, out, only) -> None:
+    """Give images their first label back: `foveate names undo --names names.jsonl --out raw.jsonl`."""
+    from components.pipeline.names import undo_file
+
+    click.echo(undo_file(merged, way_back, out, only))
+
+
 STAGES = {
     "rationales": "Ask the teacher about every training image, through the answer cache.",
     "align": "Turn rationales and teacher features into the targets of training.",
@@ -318,18 +365,59 @@ STAGES = {
 }
 
 
-def _stage(name: str, text: str) -> None:
+def _stage(name: str, text: str) -> click.Command:
     @plan_options
     def command(plan: Any, json_to: str | None) -> None:
         _run(plan, name, json_to)
 
     command.__doc__ = (f"{text}\n\nWorks on the outputs of the stages before it for the same options, and makes those "
                        f"that are missing.\n\n\b\nfoveate {name}\nfoveate {name} --fast --seed 1")
-    cli.command(name)(command)
+    if name == "evaluate":  # also the home of scorers of files
+        command = verbose_option(command)
+        return cli.group(name, invoke_without_command=True)(command)
+    return cli.command(name)(command)
 
 
-for _name, _text in STAGES.items():
-    _stage(_name, _text)
+_commands = {name: _stage(name, text) for name, text in STAGES.items()}
+evaluate = _commands["evaluate"]
+
+
+@evaluate.command("composition")
+@click.option("--scores", type=FILE, required=True, help="S.npz, see above.")
+@click.option("--pairs", type=FILE, required=True, help="P.json, see above.")
+@click.option("--mode", type=click.Choice(["exact", "reference"]), default="exact", show_default=True,
+              help="Every bias that matters, or the 20 to 39 of the public evaluators.")
+@click.option("--world", type=click.Choice(["closed", "open"]), default="closed", show_default=True)
+@click.option("--top-k", default=1, show_default=True, help="Right if among so many guesses.")
+@click.option("--validation", type=FILE, help="S.npz of validation images: chooses the feasibility threshold.")
+@click.option("--threshold", type=float, help="The feasibility threshold, if it is known.")
+@click.option("--draws", default=1000, show_default=True, help="Bootstrap draws for the intervals; 0 for none.")
+@click.option("--seed", default=0, show_default=True, help="Seeds the draws.")
+@click.option("--json", "json_to", metavar="OUT|-", help="Write the report as JSON.")
+def evaluate_composition(scores, pairs, json_to, **settings) -> None:
+    """Score attribute-object pairs, seen against unseen: area, harmonic mean, seen, unseen, attribute, object.
+
+    \b
+    S.npz  (numpy.savez)  scores  float32 [N, P]  of N images for P pairs, in C order; -inf for never
+                          labels  int [N]         index of the true pair, 0..P-1
+    P.json {"pairs": [["wet", "dog"], ...],       P times attribute, object
+            "seen": [true, ...],                  P times whether the pair has training images
+            "candidates": [true, ...],            optional: may be guessed in the closed world (test and training pairs)
+            "feasibility": [0.31, ...]}           optional: open world, unseen pairs below the threshold are not guessed
+
+    Files larger than memory are read in blocks. Scores are given in 0..1.
+
+    \b
+    foveate evaluate composition --scores test.npz --pairs pairs.json --mode reference --json report.json
+    foveate evaluate composition --scores test.npz --pairs all.json --world open --validation val.npz --json -
+    """
+    from components.pipeline.composition import report_text, score_file
+
+    report = score_file(scores, pairs, **settings)
+    if json_to:
+        _emit(report, json_to)
+    if json_to != "-":
+        click.echo(report_text(report))
 
 
 @cli.group()

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-c", "from flows.cli import main; main()")
 STAGES = ("rationales", "align", "distil", "evaluate", "export", "promote")
-LISTED = ("run", "predict", "data", "teacher", *STAGES, "models", "ui")
+LISTED = ("run", "predict", "data", "teacher", "names", *STAGES, "models", "ui")
 
 
 def foveate(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess:
@@ -38,6 +38,8 @@ def test_help_lists_every_command_and_imports_nothing_heavy():
     ("data", ("draw", "ingest", "validate", "version", "split", "export-swig")),
     ("teacher", ("info", "ask", "train")),
     ("models", ("list", "show", "rollback")),
+    ("names", ("consolidate", "undo")),
+    ("evaluate", ("composition",)),
 ])
 def test_groups_list_their_commands(group, commands):
     out = foveate(group, "--help").stdout
@@ -61,6 +63,10 @@ def test_help_teaches_with_an_example(command):
     (("predict", "nowhere.jpg"), "nowhere.jpg: cannot be read"),
     (("predict", "README.md"), "README.md"),
     (("data", "split", "nowhere", "--out", "x"), "nowhere"),
+    (("evaluate", "--recipe", "mipt"), "did you mean 'mipd'?"),
+    (("evaluate", "compositoin"), "did you mean 'composition'?"),
+    (("evaluate", "composition", "--scores", "nowhere.npz", "--pairs", "nowhere.json"), "nowhere.json: cannot be read"),
+    (("names", "consolidate", "--labels", "nowhere.jsonl", "--out", "x.jsonl"), "nowhere.jsonl: cannot be read"),
 ])
 def test_a_mistake_is_one_clear_error_and_exit_code_2(arguments, says, own_home):
     done = foveate(*arguments)
@@ -96,3 +102,32 @@ def test_data_commands_from_draw_to_swig(tmp_path):
         assert done.returncode == 0, done.stderr
     train = json.loads((tmp_path / "swig" / "train.json").read_text())
     assert train and all((tmp_path / "swig" / "images" / name).exists() for name in train)
+
+
+def test_names_are_merged_and_taken_back(tmp_path):
+    labels = ["Grey Plover", "Gray Plover", "Gray Plover", "Smew", "Smew"]
+    rows = [{"image": f"{i}.png", "labels": [n], "class_name": n[-6:]} for i, n in enumerate(labels)]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    done = foveate("names", "consolidate", "--labels", "in.jsonl", "--out", "out.jsonl", "--truth", "in.jsonl",
+                   "--risk", "0.1", "--json", "-", cwd=tmp_path)
+    report = json.loads(done.stdout)
+    assert report["names"] == {"before": 3, "after": 2}
+    assert report["cluster_accuracy"] == {"before": 0.8, "after": 1.0}
+    assert json.loads((tmp_path / "out.jsonl").read_text().splitlines()[0]) == {
+        "image": "0.png", "name": "Gray Plover", "merged_from": ["Grey Plover"]}
+    done = foveate("names", "undo", "--names", "out.jsonl", "--out", "back.jsonl", cwd=tmp_path)
+    assert done.stdout.startswith("1 images have their first label back")
+
+
+def test_pair_scores_are_scored(tmp_path):
+    import numpy as np
+
+    np.savez(tmp_path / "s.npz", scores=np.eye(4, dtype=np.float32) + [3, 3, 0, 0], labels=np.arange(4))
+    (tmp_path / "p.json").write_text(json.dumps({"pairs": [["wet", "dog"], ["dry", "dog"], ["wet", "cat"],
+                                                           ["dry", "cat"]], "seen": [True, True, False, False]}))
+    arguments = ("evaluate", "composition", "--scores", "s.npz", "--pairs", "p.json")
+    done = foveate(*arguments, "--json", "r.json", cwd=tmp_path)
+    assert done.returncode == 0 and "best harmonic mean  100.00" in done.stdout, done.stderr
+    assert json.loads((tmp_path / "r.json").read_text())["best_unseen"] == 1
+    assert json.loads(foveate(*arguments, "--mode", "reference", "--json", "-", cwd=tmp_path).stdout)[
+        "mode"] == "reference"
