@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from components.base.errors import PipelineError, UserError, nearest
+from flows import cli_scoring
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -133,6 +134,8 @@ def plan_options(command: Callable) -> Callable:
     @click.option("--json", "json_to", metavar="FILE|-", help="Write the outcome as JSON.")
     @functools.wraps(command)
     def with_plan(*, data, annotations, space, recipe, teacher, seed, fast, changes, **rest):
+        if click.get_current_context().invoked_subcommand:
+            return None  # a command below a stage works on files, not on a run
         from components.pipeline.plan import make
 
         paths = {k: str(v) if v else None for k, v in (("data", data), ("annotations", annotations), ("space", space))}
@@ -323,9 +326,18 @@ def _stage(name: str, text: str) -> None:
     def command(plan: Any, json_to: str | None) -> None:
         _run(plan, name, json_to)
 
+    scorers = cli_scoring.COMMANDS if name == "evaluate" else {}
+    below = " The commands below it score files of predictions by the field's own protocols." if scorers else ""
     command.__doc__ = (f"{text}\n\nWorks on the outputs of the stages before it for the same options, and makes those "
-                       f"that are missing.\n\n\b\nfoveate {name}\nfoveate {name} --fast --seed 1")
-    cli.command(name)(command)
+                       f"that are missing.{below}\n\n\b\nfoveate {name}\nfoveate {name} --fast --seed 1")
+    if not scorers:
+        cli.command(name)(command)
+        return
+    verbose = click.option("--verbose", is_flag=True, expose_value=False, callback=_verbose,
+                           help="Show library logs and tracebacks.")
+    group = cli.group(name, invoke_without_command=True)(verbose(command))
+    for of, scorer in scorers.items():
+        group.command(of)(scorer)
 
 
 for _name, _text in STAGES.items():

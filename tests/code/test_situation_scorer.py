@@ -217,7 +217,7 @@ BROKEN = {
     "feeding_2.jpg: no frame for the true verb": lambda p, a: p[0]["frames"].clear(),
     "'tool' of verb 'feeding' is missing": lambda p, a: p[0]["frames"]["feeding"].pop("tool"),
     "'food' of verb 'feeding' is missing": lambda p, a: a["feeding_2.jpg"]["frames"][1].pop("food"),
-    "'noun' of verb 'feeding' is missing": lambda p, a: p[0]["frames"]["feeding"]["tool"].pop("noun"),
+    "field 'noun' of role 'tool' of verb": lambda p, a: p[0]["frames"]["feeding"]["tool"].pop("noun"),
     "verb 'flying' is not in the lexicon": lambda p, a: a["feeding_2.jpg"].update(verb="flying"),
     "4 annotator frames": lambda p, a: a["feeding_2.jpg"]["frames"].append({}),
     "role 'agent' is not [x1": lambda p, a: p[0]["frames"]["feeding"]["agent"].update(box=[5, 5, 1, 9]),

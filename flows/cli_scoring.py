@@ -1,0 +1,87 @@
+"""The commands that score files of predictions by the field's protocols; `flows.cli` gives them their places."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from components.base.errors import UserError
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+def _emit(value: Any, where: str) -> None:
+    from flows.cli import _emit
+
+    _emit(value, where)
+
+
+@click.option("--predictions", type=FILE, help="JSON Lines, one image a line (below).")
+@click.option("--annotations", type=FILE, help="SWiG or imSitu JSON: image name to entry.")
+@click.option("--space", type=FILE, help="The lexicon: imsitu_space.json, or one of its form.")
+@click.option("--convention", type=click.Choice(["jsl", "coformer"]), help="Only this one (default: both).")
+@click.option("--average", type=click.Choice(["verb", "image", "script"]), help="Only this one (default: all).")
+@click.option("--groups", type=FILE, help="Groups of verbs or images (below; default: all images together).")
+@click.option("--vocabulary", type=FILE, help="Nouns the model may say, one a line (default: those of the space).")
+@click.option("--bootstrap", type=click.IntRange(0), default=0, metavar="N", help="Intervals from N resamples.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the resamples.")
+@click.option("--json", "json_to", metavar="FILE|-", help="Write the whole report as JSON.")
+@click.option("--self-test", is_flag=True, help="Only check the scorer against its worked examples.")
+def situation(predictions, annotations, space, json_to, self_test, **settings) -> None:
+    """Score predicted situations: the field's 14 numbers.
+
+    \b
+    foveate evaluate situation --self-test
+    foveate evaluate situation --predictions P.jsonl --annotations dev.json --space imsitu_space.json
+    foveate evaluate situation ... --groups groups.json --bootstrap 1000 --json scores.json
+
+    \b
+    A line of P: {"image": name, "verbs": [ranked, at least 5],
+      "frames": {verb: {role: {"noun": synset or "", "box": [x1,y1,x2,y2] or null}}}}
+    with pixels of the annotated image, and frames of the true verb and of the ranked five.
+    A box may come with "exists", a logit that the convention cuts at 0.
+    groups.json: {"seen": [verbs or images], "rare": [...], "unseen": [...]}, or {verb: "seen", ...};
+    any names; groups may overlap. With seen and unseen the harmonic mean is reported too. A key
+    "protocol" {"names": "known", ...} says what training knew of unseen verbs, and is repeated.
+
+    \b
+    What the field's evaluators leave open is decided so, and nothing is passed over in silence:
+      image missing, twice, or not annotated   an error (a mean is over every image, once)
+      no frame for the true verb, role missing an error (the field scores the frame of the true verb)
+      a verb or role that the space lacks      an error
+      a noun outside the vocabulary            the noun `oov`, counted in the report: never right
+                                               in jsl, right in coformer if the truth is outside too
+      frames of other verbs                    not needed for any number, not read
+      annotations without boxes (imSitu)       numbers with boxes are null
+    """
+    if self_test:
+        _self_test(json_to)
+        return
+    for option, given in (("--predictions", predictions), ("--annotations", annotations), ("--space", space)):
+        if given is None:
+            raise UserError("is needed", where=option, mend="see `foveate evaluate situation --help`")
+    from components.evaluation import situation_report as scoring
+
+    report = scoring.evaluate(scoring.Request(predictions, annotations, space, **settings))
+    if json_to:
+        _emit(report, json_to)
+    if json_to != "-":
+        click.echo(scoring.table(report))
+
+
+def _self_test(json_to: str | None) -> None:
+    from components.evaluation.situation_fixtures import self_test
+
+    results = self_test()
+    if json_to:
+        _emit(dict(results), json_to)
+    if json_to != "-":
+        for name, right in results:
+            click.echo(f"{'right' if right else 'WRONG'}  {name}")
+        click.echo(f"{sum(right for _, right in results)} of {len(results)} worked examples are right")
+    if not all(right for _, right in results):
+        raise click.exceptions.Exit(1)
+
+
+COMMANDS = {"situation": situation}
+"""What `foveate evaluate` has below it."""
