@@ -83,5 +83,37 @@ def _self_test(json_to: str | None) -> None:
         raise click.exceptions.Exit(1)
 
 
-COMMANDS = {"situation": situation}
+@click.option("--predictions", type=FILE, required=True, help="JSON Lines, one image a line (below).")
+@click.option("--annotations", type=FILE, required=True, help="test_hico.json, or anno_bbox.mat (both splits).")
+@click.option("--train", type=FILE, help="trainval_hico.json: counts for rare, RF-UC and NF-UC.")
+@click.option("--setting", type=click.Choice(["rf-uc", "nf-uc", "uo", "uv"]), help="Score unseen and seen apart.")
+@click.option("--lists", type=FILE, help="Unseen interactions by setting (below).")
+@click.option("--per-image", type=click.IntRange(0), default=100, show_default=True, metavar="N",
+              help="Keep an image's best N detections; 0 keeps all, as the first evaluator did.")
+@click.option("--json", "json_to", metavar="FILE|-", help="Write the whole report as JSON.")
+def hico(json_to, **settings) -> None:
+    """Score detections on HICO-DET: mAP in the default setting.
+
+    \b
+    foveate evaluate hico --predictions P.jsonl --annotations test_hico.json --train trainval_hico.json
+    foveate evaluate hico --predictions P.jsonl --annotations anno_bbox.mat --setting rf-uc
+    foveate evaluate hico ... --setting uo --lists unseen.json --json scores.json
+
+    \b
+    A line of P: {"image": name, "hois": [{"hoi_category_id": 1 to 600,
+      "person": [x1,y1,x2,y2], "object": [x1,y1,x2,y2], "score": number}]}
+    with pixels counted from 0. Every annotated image needs a line, if only with "hois": [].
+    rf-uc and nf-uc are made by their rule from the training counts. uo and uv follow no rule:
+    --lists {"uo": [numbers from 0], "uv": [...]}, the lists that GEN-VLKT and others publish.
+    """
+    from components.evaluation import hico_report as scoring
+
+    report = scoring.evaluate(scoring.Request(**settings))
+    if json_to:
+        _emit(report, json_to)
+    if json_to != "-":
+        click.echo(scoring.table(report))
+
+
+COMMANDS = {"situation": situation, "hico": hico}
 """What `foveate evaluate` has below it."""
