@@ -122,7 +122,7 @@ def _image(record: Any, number: int, kinds: dict[int, Kind]) -> HoiImage:
             continue
         image.pairs.append(made)
         if _whole(things[hoi["subject_id"]].get("category_id")) != PERSON:
-            image.faults.append(Fault(f"annotations[{hoi['subject_id']}].category_id", "the subject is not a person",
+            image.faults.append(Fault(f"annotations[{hoi['subject_id']}].category_id", "the subject is no person",
                                       f"a person is {PERSON}", "person", warning=True))
     return image
 
