@@ -11,8 +11,6 @@ from components.base.errors import UserError
 from components.datasets.hico import read_hico
 from components.datasets.hico_settings import SIZES, by_rule, unseen
 
-sys.path.append(str(Path(__file__).parents[1] / "code"))
-
 PUBLISHED = Path(__file__).parents[2] / "../shared/data/hico"
 ACTIONS = [("ride", "horse"), ("hold", "cup")]
 MAN, HORSE, CUP = [1, 1, 10, 20], [5, 8, 30, 40], [3, 3, 4, 4]
