@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from components.base.errors import PipelineError, UserError, nearest
-from flows import cli_scoring
+from flows import cli_files
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -271,6 +271,9 @@ def export_swig(dataset, splits, out) -> None:
     click.echo(export_as_swig(dataset, splits, out))
 
 
+data.command("doctor")(cli_files.doctor)
+
+
 @cli.group()
 def teacher() -> None:
     """Look at a teacher, ask it, or make the embedded one again."""
@@ -326,7 +329,7 @@ def _stage(name: str, text: str) -> None:
     def command(plan: Any, json_to: str | None) -> None:
         _run(plan, name, json_to)
 
-    scorers = cli_scoring.COMMANDS if name == "evaluate" else {}
+    scorers = cli_files.SCORERS if name == "evaluate" else {}
     below = " The commands below it score files of predictions by the field's own protocols." if scorers else ""
     command.__doc__ = (f"{text}\n\nWorks on the outputs of the stages before it for the same options, and makes those "
                        f"that are missing.{below}\n\n\b\nfoveate {name}\nfoveate {name} --fast --seed 1")

@@ -161,14 +161,19 @@ def read_annotations(files: list[Path], space: Path | None) -> tuple[dict[str, E
 
 
 def _fault(key: str, entry: Any, lexicon: Space, file: str) -> str | None:
-    path = PurePosixPath(key.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or not path.name:
+    if leaves_folder(key):
         return f"{file}: {key!r}: names a path outside the folder"
     try:
         check(entry, lexicon, f"{file}: {key}")
     except UserError as error:
         return f"{error.where}: {error.what}" + (f"; {error.mend}" if error.mend else "")
     return None
+
+
+def leaves_folder(key: str) -> bool:
+    """Whether an image's name is no path below the folder of images."""
+    path = PurePosixPath(key.replace("\\", "/"))
+    return path.is_absolute() or ".." in path.parts or not path.name
 
 
 def _match(entries: dict[str, Entry], names: list[str], files: list[Path]) -> dict[str, Entry]:

@@ -35,12 +35,12 @@ MAY = {
 # library: where alone it may be imported
 ONLY = {"prefect": ("flows/",), "mlflow": ("components/registry/",), "dvc": ("components/datasets/versions.py",),
         "great_expectations": ("components/quality/",), "deepspeed": ("components/training/",)}
-COMMAND_LINE = ("flows/cli.py", "flows/cli_scoring.py")
+COMMAND_LINE = ("flows/cli.py", "flows/cli_files.py")
 NO_TORCH = ("components/serving/", "components/datasets/", "components/registry/", "components/quality/",
             "components/evaluation/", "components/base/", *COMMAND_LINE)
 # all that the command line may import before a command is called
-LIGHT = ("click", "components.base.errors", "flows.cli_scoring")
-EXCUSED = {"flows/cli.py": 400, "flows/cli_scoring.py": 200, "flows/server.py": 200, "flows/console.py": 200,
+LIGHT = ("click", "components.base.errors", "flows.cli_files")
+EXCUSED = {"flows/cli.py": 400, "flows/cli_files.py": 200, "flows/server.py": 200, "flows/console.py": 200,
            # one function for each way of drawing, told apart by nothing but their names
            "components/datasets/scenes/scenery.py": 500}
 

@@ -34,7 +34,8 @@ def test_help_lists_every_command_in_under_half_a_second():
 
 
 @pytest.mark.parametrize(("group", "commands"), [
-    ("data", ("draw", "ingest", "validate", "version", "split", "export-swig")),
+    ("data", ("draw", "ingest", "validate", "version", "split", "export-swig", "doctor")),
+    ("evaluate", ("situation", "hico")),
     ("teacher", ("info", "ask", "train")),
     ("models", ("list", "show", "rollback")),
 ])

@@ -1,5 +1,7 @@
-"""The commands that score files of predictions by the field's protocols; `flows.cli` gives them their places."""
+"""The commands on files in the field's own formats, scorers and the data doctor; `flows.cli` gives them places."""
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,8 @@ import click
 from components.base.errors import UserError
 
 FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+SHOWN = 100  # findings of the doctor that people are shown
 
 
 def _emit(value: Any, where: str) -> None:
@@ -115,5 +119,49 @@ def hico(json_to, **settings) -> None:
         click.echo(scoring.table(report))
 
 
-COMMANDS = {"situation": situation, "hico": hico}
+@click.argument("annotations", nargs=-1, required=True, type=FILE)
+@click.option("--space", type=FILE, help="The lexicon of SWiG or imSitu annotations: imsitu_space.json.")
+@click.option("--images", type=FOLDER, help="Also decode every image and compare its size.")
+@click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="For the images.")
+@click.option("--json", "json_to", metavar="FILE|-", help="Write everything found as JSON.")
+def doctor(annotations, space, images, workers, json_to) -> None:
+    """List what is wrong in annotations of SWiG, imSitu and HICO-DET.
+
+    \b
+    foveate data doctor train.json dev.json test.json --space imsitu_space.json --images images_512
+    foveate data doctor anno_bbox.mat --json findings.json
+    foveate data doctor trainval_hico.json --images images/train2015
+
+    What a file is, its content says; published files are recognised byte for byte. Every finding names file, image,
+    field, role and mend. Exit code 1 where there is an error; warnings change no number.
+    """
+    from components.datasets.doctor import examine
+
+    found = examine(annotations, space, images, workers=workers, progress=_progress("images"))
+    record = found.record()
+    if json_to:
+        _emit(record, json_to)
+    if json_to != "-":
+        for file in found.files:
+            known = file["known_as"] and f"the published {file['known_as']}, byte for byte"
+            figures = ", ".join(f"{file[k]:,} {k}" for k in ("images", "verbs", "nouns", "pairs", "interactions",
+                                                             "invisible") if k in file)
+            click.echo(f"{file['file']}: {file['form']}, {figures}; {known or 'not a published file'}")
+        for finding in found.findings[:SHOWN]:
+            click.echo(str(finding))
+        if len(found.findings) > SHOWN:
+            click.echo(f"and {len(found.findings) - SHOWN:,} more: --json lists all")
+        click.echo(f"{record['errors']:,} errors, {record['warnings']:,} warnings")
+    if found.errors:
+        raise click.exceptions.Exit(1)
+
+
+def _progress(what: str) -> Callable[[int, int], None] | None:
+    """A line on the terminal that counts; nothing where the output is no terminal."""
+    if not sys.stderr.isatty():
+        return None
+    return lambda done, total: click.echo(f"\r{what}: {done:,} of {total:,}", err=True, nl=done == total)
+
+
+SCORERS = {"situation": situation, "hico": hico}
 """What `foveate evaluate` has below it."""
