@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from components.base.errors import PipelineError, UserError, nearest
+from flows import cli_files
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -137,7 +138,7 @@ def plan_options(command: Callable) -> Callable:
     @functools.wraps(command)
     def with_plan(*, data, annotations, space, recipe, teacher, seed, fast, changes, **rest):
         if click.get_current_context().invoked_subcommand:
-            return None  # a group whose command was named: that one does the work
+            return None  # a command below a stage works on files, not on a run
         from components.pipeline.plan import make
 
         paths = {k: str(v) if v else None for k, v in (("data", data), ("annotations", annotations), ("space", space))}
@@ -273,6 +274,9 @@ def export_swig(dataset, splits, out) -> None:
     click.echo(export_as_swig(dataset, splits, out))
 
 
+data.command("doctor")(cli_files.doctor)
+
+
 @cli.group()
 def teacher() -> None:
     """Look at a teacher, ask it, or make the embedded one again."""
@@ -370,54 +374,20 @@ def _stage(name: str, text: str) -> click.Command:
     def command(plan: Any, json_to: str | None) -> None:
         _run(plan, name, json_to)
 
+    scorers = cli_files.SCORERS if name == "evaluate" else {}
+    below = " The commands below it score files of predictions by the field's own protocols." if scorers else ""
     command.__doc__ = (f"{text}\n\nWorks on the outputs of the stages before it for the same options, and makes those "
-                       f"that are missing.\n\n\b\nfoveate {name}\nfoveate {name} --fast --seed 1")
-    if name == "evaluate":  # also the home of scorers of files
-        command = verbose_option(command)
-        return cli.group(name, invoke_without_command=True)(command)
-    return cli.command(name)(command)
+                       f"that are missing.{below}\n\n\b\nfoveate {name}\nfoveate {name} --fast --seed 1")
+    if not scorers:
+        cli.command(name)(command)
+        return
+    group = cli.group(name, invoke_without_command=True)(verbose_option(command))
+    for of, scorer in scorers.items():
+        group.command(of)(scorer)
 
 
-_commands = {name: _stage(name, text) for name, text in STAGES.items()}
-evaluate = _commands["evaluate"]
-
-
-@evaluate.command("composition")
-@click.option("--scores", type=FILE, required=True, help="S.npz, see above.")
-@click.option("--pairs", type=FILE, required=True, help="P.json, see above.")
-@click.option("--mode", type=click.Choice(["exact", "reference"]), default="exact", show_default=True,
-              help="Every bias that matters, or the 20 to 39 of the public evaluators.")
-@click.option("--world", type=click.Choice(["closed", "open"]), default="closed", show_default=True)
-@click.option("--top-k", default=1, show_default=True, help="Right if among so many guesses.")
-@click.option("--validation", type=FILE, help="S.npz of validation images: chooses the feasibility threshold.")
-@click.option("--threshold", type=float, help="The feasibility threshold, if it is known.")
-@click.option("--draws", default=1000, show_default=True, help="Bootstrap draws for the intervals; 0 for none.")
-@click.option("--seed", default=0, show_default=True, help="Seeds the draws.")
-@click.option("--json", "json_to", metavar="OUT|-", help="Write the report as JSON.")
-def evaluate_composition(scores, pairs, json_to, **settings) -> None:
-    """Score attribute-object pairs, seen against unseen: area, harmonic mean, seen, unseen, attribute, object.
-
-    \b
-    S.npz  (numpy.savez)  scores  float32 [N, P]  of N images for P pairs, in C order; -inf for never
-                          labels  int [N]         index of the true pair, 0..P-1
-    P.json {"pairs": [["wet", "dog"], ...],       P times attribute, object
-            "seen": [true, ...],                  P times whether the pair has training images
-            "candidates": [true, ...],            optional: may be guessed in the closed world (test and training pairs)
-            "feasibility": [0.31, ...]}           optional: open world, unseen pairs below the threshold are not guessed
-
-    Files larger than memory are read in blocks. Scores are given in 0..1.
-
-    \b
-    foveate evaluate composition --scores test.npz --pairs pairs.json --mode reference --json report.json
-    foveate evaluate composition --scores test.npz --pairs all.json --world open --validation val.npz --json -
-    """
-    from components.pipeline.composition import report_text, score_file
-
-    report = score_file(scores, pairs, **settings)
-    if json_to:
-        _emit(report, json_to)
-    if json_to != "-":
-        click.echo(report_text(report))
+for _name, _text in STAGES.items():
+    _stage(_name, _text)
 
 
 @cli.group()

@@ -5,7 +5,6 @@ A source folder is either just images (in any sub-folders), or `images/` beside 
 """
 
 import difflib
-import json
 import os
 import unicodedata
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from components.base.errors import UserError
+from components.base.reading import read_json
 from components.datasets.images import load_image, near_pairs, perceptual_hash
 from components.datasets.parallel import ordered_map
 from components.datasets.schema import Sample, sample_id
@@ -161,14 +161,19 @@ def read_annotations(files: list[Path], space: Path | None) -> tuple[dict[str, E
 
 
 def _fault(key: str, entry: Any, lexicon: Space, file: str) -> str | None:
-    path = PurePosixPath(key.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or not path.name:
+    if leaves_folder(key):
         return f"{file}: {key!r}: names a path outside the folder"
     try:
         check(entry, lexicon, f"{file}: {key}")
     except UserError as error:
         return f"{error.where}: {error.what}" + (f"; {error.mend}" if error.mend else "")
     return None
+
+
+def leaves_folder(key: str) -> bool:
+    """Whether an image's name is no path below the folder of images."""
+    path = PurePosixPath(key.replace("\\", "/"))
+    return path.is_absolute() or ".." in path.parts or not path.name
 
 
 def _match(entries: dict[str, Entry], names: list[str], files: list[Path]) -> dict[str, Entry]:
@@ -186,18 +191,6 @@ def _match(entries: dict[str, Entry], names: list[str], files: list[Path]) -> di
     if faults:
         raise _listed(faults, "annotation", ", ".join(map(str, files)), "names are paths relative to the image folder")
     return matched
-
-
-def read_json(file: Path) -> Any:
-    """The content of a JSON file; raises UserError naming the line where it breaks."""
-    try:
-        return json.loads(file.read_text("utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot be read ({error.strerror})", where=str(file), mend="check the path") from error
-    except json.JSONDecodeError as error:
-        raise UserError(f"not JSON: {error.msg} in line {error.lineno}", where=str(file), mend="repair it") from error
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise UserError("not JSON text in UTF-8", where=str(file), mend="save it as UTF-8") from error
 
 
 def _listed(faults: list[str], kind: str, where: str, mend: str) -> UserError:

@@ -7,8 +7,9 @@ from typing import Any
 
 from components.base.artifacts import write_json
 from components.base.errors import UserError
+from components.base.reading import read_json
 from components.datasets.images import suffix
-from components.datasets.ingest import read_annotations, read_json
+from components.datasets.ingest import read_annotations
 from components.datasets.schema import Sample
 from components.datasets.situation import Entry, Space, check_space
 from components.datasets.splits import Splits

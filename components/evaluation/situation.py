@@ -7,26 +7,25 @@ Settings: the true verb ranked first (`top1`), ranked among the first five (`top
 Conventions: `jsl` is the scorer of Pratt et al., Grounded Situation Recognition (arXiv 2003.12058): pixel areas count
 both ends (+1), IoU > 0.5, a noun outside the vocabulary can never be right. `coformer` is the scorer of Cho et al.,
 CoFormer (arXiv 2203.16518): plain areas, IoU >= 0.5, predicted boxes cut to the image, all nouns outside the vocabulary
-are one noun `oov`. Legend: N images, K roles of all images (flat), A annotators.
+are one noun `oov`. Legend: N images, K roles of all images (flat).
 """
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from components.base.errors import UserError
+from components.evaluation.situation_rows import OOV, Collector, Rows
 
 Convention = Literal["jsl", "coformer"]
 Average = Literal["verb", "image", "script"]
+CONVENTIONS, AVERAGES = get_args(Convention), get_args(Average)
 
 _ROLE_NUMBERS = ("value", "value_all", "grnd_value", "grnd_value_all")
 NUMBERS = tuple(f"{s}_{n}" for s in ("top1", "top5") for n in ("verb", *_ROLE_NUMBERS)) + tuple(
     f"gt_{n}" for n in _ROLE_NUMBERS)
-NOT_GROUNDED = [-1, -1, -1, -1]
-ANNOTATORS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +65,15 @@ class SituationScores:
         sums = np.stack([np.bincount(verb, column) for column in self.per_image.T], -1)  # [V, 14]
         by_verb = (sums / count[:, None]).mean(0)
         if average == "script":
-            over_images = np.array([self.convention == "coformer" or n.endswith("_verb") for n in NUMBERS])
-            values = np.where(over_images, by_image, by_verb)
+            values = np.where(self.over_images, by_image, by_verb)
         else:
             values = {"verb": by_verb, "image": by_image}[average]
         return dict(zip(NUMBERS, values.tolist(), strict=True))
+
+    @property
+    def over_images(self) -> np.ndarray:
+        """[14] which numbers the convention's own script averages over images, not over verbs."""
+        return np.array([self.convention == "coformer" or n.endswith("_verb") for n in NUMBERS])
 
     @property
     def numbers(self) -> dict[str, float]:
@@ -100,7 +103,7 @@ class SituationScores:
         return SituationScores(self.convention, self.average, images, self.verbs[keep], self.per_image[keep], roles)
 
 
-def score(predictions: Sequence[Mapping[str, Any]], annotations: Mapping[str, Mapping[str, Any]],
+def score(predictions: Iterable[Mapping[str, Any]], annotations: Mapping[str, Mapping[str, Any]],
           space: Mapping[str, Any], *, convention: Convention = "coformer", average: Average = "verb",
           vocabulary: set[str] | None = None) -> SituationScores:
     """Scores predictions (one per annotated image, in any order) against SWiG entries keyed by image name.
@@ -110,28 +113,38 @@ def score(predictions: Sequence[Mapping[str, Any]], annotations: Mapping[str, Ma
     is the set of nouns the model may say; without it nouns are compared as they are.
     Raises UserError for images that are missing, unknown or repeated, and for roles or boxes that do not fit.
     """
-    if convention not in ("jsl", "coformer"):
+    collector = Collector(annotations, space)
+    for prediction in predictions:
+        collector.add(prediction)
+    return score_rows(collector.rows(), convention=convention, average=average, vocabulary=vocabulary)
+
+
+def score_rows(rows: Rows, *, convention: Convention = "coformer", average: Average = "verb",
+               vocabulary: set[str] | None = None) -> SituationScores:
+    """The scores of collected rows, see `score`; numbers with boxes are NaN where the annotations have none."""
+    if convention not in CONVENTIONS:
         raise UserError(f"no convention '{convention}'", where="convention", mend="use jsl or coformer")
-    if average not in ("verb", "image", "script"):
+    if average not in AVERAGES:
         raise UserError(f"no average '{average}'", where="average", mend="use verb, image or script")
-    flat = _flatten(predictions, annotations, space)
-    noun = _nouns_right(flat, convention, vocabulary)  # [K]
-    said = flat.exists >= 0 if convention == "coformer" else flat.exists > 0  # [K] "grounded", says the prediction
-    true = ~np.isnan(flat.true_box[:, 0])  # [K] grounded in truth
+    noun = _nouns_right(rows, convention, vocabulary)  # [K]
+    said = rows.exists >= 0 if convention == "coformer" else rows.exists > 0  # [K] "grounded", says the prediction
+    true = ~np.isnan(rows.true_box[:, 0])  # [K] grounded in truth
     with np.errstate(invalid="ignore"):
-        overlap = _overlaps(flat, convention)
-        plain = true & said & (_iou(flat.box, flat.true_box, ends=0, floor=1e-4) > 0.5)
+        overlap = _overlaps(rows, convention)
+        plain = true & said & (_iou(rows.box, rows.true_box, ends=0, floor=1e-4) > 0.5)
     grounded = noun & np.where(true, said & overlap, ~said)
 
-    n = len(flat.images)
-    count = np.bincount(flat.image, minlength=n)
-    hits = [np.bincount(flat.image, right, minlength=n) for right in (noun, grounded)]
+    n = len(rows.images)
+    count = np.bincount(rows.image, minlength=n)
+    hits = [np.bincount(rows.image, right, minlength=n) for right in (noun, grounded)]
     columns = [f(h) for h in hits for f in (lambda h: h / count, lambda h: (h == count).astype(float))]
     role_scores = np.stack(columns, -1)  # [N, 4]
-    settings = [flat.rank < 1, flat.rank < 5]
+    if not rows.boxed:
+        role_scores[:, 2:] = np.nan
+    settings = [rows.rank < 1, rows.rank < 5]
     gated = [np.concatenate([gate[:, None], gate[:, None] * role_scores], -1) for gate in settings]
-    outcomes = RoleOutcomes(flat.image, flat.role, noun, np.where(true, plain, np.nan))
-    return SituationScores(convention, average, flat.images, flat.verbs,
+    outcomes = RoleOutcomes(rows.image, rows.role, noun, np.where(true, plain, np.nan))
+    return SituationScores(convention, average, rows.images, rows.verbs,
                            np.concatenate([*gated, role_scores], -1), outcomes)
 
 
@@ -164,126 +177,22 @@ def role_accuracy(scores: SituationScores) -> dict[str, dict[str, float]]:
     return out
 
 
-@dataclass(frozen=True, slots=True)
-class _Flat:
-    images: tuple[str, ...]
-    verbs: np.ndarray  # [N] str
-    rank: np.ndarray  # [N] int, place of the true verb among the ranked, large where it is not ranked
-    size: np.ndarray  # [K, 2] float, width and height of the role's image
-    image: np.ndarray  # [K] int
-    role: np.ndarray  # [K] str
-    noun: np.ndarray  # [K] int, into `names`
-    true_noun: np.ndarray  # [K, A] int, into `names`
-    box: np.ndarray  # [K, 4] float pixels, NaN = none
-    true_box: np.ndarray  # [K, 4] float pixels, NaN = none
-    exists: np.ndarray  # [K] float logit
-    names: list[str]
-
-
-def _flatten(predictions: Sequence[Mapping[str, Any]], annotations: Mapping[str, Mapping[str, Any]],
-             space: Mapping[str, Any]) -> _Flat:
-    """Predictions and truth as one row per role; every mismatch between the two is a UserError."""
-    _check_images(predictions, annotations)
-    ids: dict[str, int] = {"": 0, "oov": 1}
-    nowhere = [np.nan] * 4
-    images, verbs, rank, sizes, counts = [], [], [], [], []
-    role, noun, true_noun, box, true_box, exists = [], [], [], [], [], []
-    for prediction in predictions:
-        name = prediction["image"]
-        truth = annotations[name]
-        verb, frames, boxes = truth["verb"], truth["frames"], truth["bb"]
-        order = _order(space, verb, name)
-        frame = prediction["frames"].get(verb)
-        if frame is None:
-            raise UserError(f"no frame for the true verb '{verb}'", where=name, mend="decode the true verb as well")
-        if not 1 <= len(frames) <= ANNOTATORS:
-            raise UserError(f"{len(frames)} annotator frames", where=name, mend=f"give 1 to {ANNOTATORS}")
-        ranked = prediction["verbs"]
-        images.append(name)
-        verbs.append(verb)
-        rank.append(ranked.index(verb) if verb in ranked else 1 << 30)
-        sizes.append((truth["width"], truth["height"]))
-        counts.append(len(order))
-        frames = [*frames, *frames[:1] * (ANNOTATORS - len(frames))]  # repeating a frame changes no outcome
-        try:
-            for r in order:
-                guess, place = frame[r], boxes[r]
-                given = guess["box"]
-                role.append(r)
-                noun.append(ids.setdefault(guess["noun"], len(ids)))
-                true_noun.extend(ids.setdefault(f[r], len(ids)) for f in frames)
-                box.append(nowhere if given is None else given)
-                true_box.append(nowhere if list(place) == NOT_GROUNDED else place)
-                exists.append(-np.inf if given is None else guess.get("exists", np.inf))
-        except KeyError as missing:
-            raise UserError(f"role or field {missing} of verb '{verb}' is missing", where=name,
-                            mend="prediction and annotation must both hold every role of the verb") from None
-    image = np.repeat(np.arange(len(images)), counts)
-    flat = _Flat(tuple(images), np.array(verbs), np.array(rank), np.array(sizes, float)[image], image, np.array(role),
-                 np.array(noun), np.array(true_noun).reshape(-1, ANNOTATORS), _boxes(box, images, image, role),
-                 _boxes(true_box, images, image, role), np.array(exists, float), list(ids))
-    if np.isnan(flat.exists).any():
-        raise UserError("existence logit is not a number", where=images[image[np.isnan(flat.exists).argmax()]])
-    return flat
-
-
-def _check_images(predictions: Sequence[Mapping[str, Any]], annotations: Mapping[str, Any]) -> None:
-    """Every annotated image is predicted exactly once, and nothing else is."""
-    for row, prediction in enumerate(predictions):
-        if lacking := {"image", "verbs", "frames"} - prediction.keys():
-            raise UserError(f"prediction without '{min(lacking)}'", where=str(prediction.get("image", f"row {row}")))
-    times = Counter(p["image"] for p in predictions)
-    predicted = times.keys()
-    if len(predicted) < len(predictions):
-        raise UserError("predicted more than once", where=times.most_common(1)[0][0], mend="count every image once")
-    if unknown := predicted - annotations.keys():
-        raise UserError("has no annotation", where=min(unknown), mend="score annotated images only")
-    if missing := annotations.keys() - predicted:
-        raise UserError(f"has no prediction ({len(missing)} such images)", where=min(missing),
-                        mend="predict every image")
-    if not predicted:
-        raise UserError("no image to score", where="predictions")
-
-
-def _order(space: Mapping[str, Any], verb: str, image: str) -> Sequence[str]:
-    """The verb's roles in the lexicon's order."""
-    try:
-        return space["verbs"][verb]["order"]
-    except KeyError:
-        raise UserError(f"verb '{verb}' is not in the lexicon", where=image,
-                        mend="use the lexicon of the data") from None
-
-
-def _boxes(rows: list[Sequence[float]], images: Sequence[str], image: np.ndarray, role: Sequence[str]) -> np.ndarray:
-    """Boxes as [K, 4], checked: four finite numbers, the first corner not beyond the second."""
-    odd = next((k for k, row in enumerate(rows) if len(row) != 4), None)
-    if odd is None:
-        boxes = np.array(rows, float).reshape(-1, 4)
-        none = np.isnan(boxes).all(1)
-        bad = ~none & ~(np.isfinite(boxes).all(1) & (boxes[:, :2] <= boxes[:, 2:]).all(1))
-        if not bad.any():
-            return boxes
-        odd = int(bad.argmax())
-    raise UserError(f"box {list(rows[odd])} of role '{role[odd]}' is not [x1, y1, x2, y2] with x1 <= x2, y1 <= y2",
-                    where=images[image[odd]])
-
-
-def _nouns_right(flat: _Flat, convention: Convention, vocabulary: set[str] | None) -> np.ndarray:
+def _nouns_right(rows: Rows, convention: Convention, vocabulary: set[str] | None) -> np.ndarray:
     """[K] the noun equals any annotator's; `` is a noun like others (the role is empty)."""
-    noun, true = flat.noun, flat.true_noun
+    noun, true = rows.noun, rows.true_noun
     if vocabulary is not None:
-        known = np.array([i if n == "" or n in vocabulary else 1 for i, n in enumerate(flat.names)])  # 1 is `oov`
+        known = np.array([i if n == "" or n in vocabulary else OOV for i, n in enumerate(rows.names)])
         noun = known[noun]
         true = known[true] if convention == "coformer" else true
     return (noun[:, None] == true).any(1)
 
 
-def _overlaps(flat: _Flat, convention: Convention) -> np.ndarray:
+def _overlaps(rows: Rows, convention: Convention) -> np.ndarray:
     """[K] predicted and true box match by the convention's test; undefined (False) where one of them is missing."""
     if convention == "jsl":
-        return _iou(np.maximum(flat.box, 0), flat.true_box, ends=1, floor=0) > 0.5
-    limit = np.concatenate([flat.size, flat.size], -1)  # [K, 4]
-    return _iou(np.clip(flat.box, 0, limit), flat.true_box, ends=0, floor=1e-4) >= 0.5
+        return _iou(np.maximum(rows.box, 0), rows.true_box, ends=1, floor=0) > 0.5
+    limit = np.concatenate([rows.size, rows.size], -1)  # [K, 4]
+    return _iou(np.clip(rows.box, 0, limit), rows.true_box, ends=0, floor=1e-4) >= 0.5
 
 
 def _iou(a: np.ndarray, b: np.ndarray, *, ends: float, floor: float) -> np.ndarray:

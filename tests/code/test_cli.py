@@ -35,7 +35,8 @@ def test_help_lists_every_command_and_imports_nothing_heavy():
 
 
 @pytest.mark.parametrize(("group", "commands"), [
-    ("data", ("draw", "ingest", "validate", "version", "split", "export-swig")),
+    ("data", ("draw", "ingest", "validate", "version", "split", "export-swig", "doctor")),
+    ("evaluate", ("situation", "hico")),
     ("teacher", ("info", "ask", "train")),
     ("models", ("list", "show", "rollback")),
     ("names", ("consolidate", "undo")),
