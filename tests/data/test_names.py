@@ -117,7 +117,7 @@ def test_one_scientific_name_makes_one_name(response, same):
 ])
 def test_a_scientific_name_among_the_labels(label, response, same):
     answers = [evidence.Answer(n, (label,), response) for n in ("Yellowhammer", "Golden Bunting")]
-               evidence.Answer(label, (), response)]
+    answers.append(evidence.Answer(label, (), response))
     assert len(set(consolidate(answers, risk=1).names)) == (1 if same else 3)
 
 
