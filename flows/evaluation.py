@@ -1,8 +1,8 @@
-"""Flow: both students and the teacher on held-out images, with gate, plots and pictures."""
+"""Flow: students and teacher on held-out images, with gate, plots and pictures."""
 
 from prefect import flow, task
 
-from components.pipeline import evaluation, gallery
+from components.pipeline import distillation, evaluation, gallery
 from components.pipeline.plan import Plan
 
 predict = task(evaluation.predict, name="predict", task_run_name="predict {variant}")
@@ -15,7 +15,8 @@ draw = task(gallery.draw, name="draw")
 def evaluate(plan: dict, run: str, made: dict[str, str]) -> dict[str, str]:
     """Folders of the scores, the predictions' quality result and the pictures."""
     wanted, data = Plan(**plan), [made[k] for k in ("dataset", "splits", "features")]
-    scores = {v: predict(wanted, run, *data[:2], made[f"student_{v}"], v) for v in ("labels-only", "distilled")}
+    scores = {v: predict(wanted, run, *data[:2], made[f"student_{v}"], v)
+              for v in distillation.variants(made["dataset"])}
     quality = validate(wanted, run, made["dataset"], scores["distilled"])
     teacher = teach(wanted, run, *data)
     shown = draw(wanted, run, *data[:2], scores, teacher)

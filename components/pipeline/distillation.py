@@ -17,6 +17,11 @@ BASELINE, STUDENT = "labels-only", "distilled"
 stopping = threading.Event()  # set, it ends all training of this process
 
 
+def variants(dataset: str) -> tuple[str, ...]:
+    """Which students to train: without labels there is nothing that one without the teacher could learn from."""
+    return (BASELINE, STUDENT) if any(Dataset(Path(dataset)).labels.values()) else (STUDENT,)
+
+
 def side_by_side(plan: Plan, students: int) -> int:
     """How many of the students to train at once. Small steps gain little from a second core, so two students on a core
     each are done sooner than one after the other on both; a GPU is given to one at a time.

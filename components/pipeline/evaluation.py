@@ -11,6 +11,7 @@ from components.base.artifacts import write_bytes, write_json
 from components.datasets.splits import Splits
 from components.datasets.store import Dataset
 from components.pipeline import ingestion
+from components.pipeline.distillation import BASELINE, STUDENT
 from components.pipeline.plan import Plan
 from components.pipeline.rationales import teacher
 from components.pipeline.steps import recipe_code, stage_of, step
@@ -88,6 +89,11 @@ def score_teacher(plan: Plan, run: str, dataset: str, splits: str, features: str
         here.run.log_metrics(found)
         here.says(", ".join(f"{k} {100 * found[m]:.1f}" for k, m in HEADLINE.items() if m in found))
     return str(path)
+
+
+def scores_of(made: Mapping[str, str]) -> dict[str, str]:
+    """{student: folder of its scores}, the distilled one last."""
+    return {v: made[f"scores_{v}"] for v in (BASELINE, STUDENT) if f"scores_{v}" in made}
 
 
 def rows(scores: Mapping[str, str], teacher_scores: str) -> dict[str, dict[str, list[float]]]:

@@ -19,7 +19,7 @@ GROUP = {"common": "seen", "rare": "rare", "unseen": "unseen"}
 SHOWN = 6  # right and wrong predictions, each
 TITLES = {"headline.png": "Seen, rare and unseen", "verbs.png": "Verb by verb",
           "confusion.png": "Which verb is taken for which", "calibration.png": "Is the confidence honest?",
-          "right.jpg": "Right", "wrong.jpg": "Wrong"}
+          "right.jpg": "Right", "wrong.jpg": "Wrong", "unjudged.jpg": "What it sees in unlabelled images"}
 
 
 def draw(plan: Plan, run: str, dataset: str, splits: str, scores: Mapping[str, str], teacher: str) -> str:
@@ -30,6 +30,11 @@ def draw(plan: Plan, run: str, dataset: str, splits: str, scores: Mapping[str, s
             kinds = {verb: kind for name, kind in GROUP.items() for verb in made.verbs[name]}
             by_variant = {variant: evaluation.predictions(folder) for variant, folder in scores.items()}
             student = list(by_variant)[-1]
+            labelled = {v: [p for p in found if data.labels[p["id"]]] for v, found in by_variant.items()}
+            if not labelled[student]:
+                _pictures(data, by_variant[student], part / "unjudged.jpg")
+                return
+            by_variant = labelled
             plots.headline(evaluation.rows(scores, teacher), part / "headline.png")
             per_verb = {variant: _per_verb(found, data) for variant, found in by_variant.items()}
             plots.verb_bars(per_verb[student], kinds, part / "verbs.png", baseline=per_verb.get("labels-only"))

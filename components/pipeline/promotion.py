@@ -67,17 +67,18 @@ def write_report(plan: Plan, run: str, made: Mapping[str, str]) -> str:
     """The folder of report.html, the page that a stakeholder reads; also logged to MLflow."""
     with step(run, "report") as here:
         told = json.loads((Path(made["promotion"]) / "promotion.json").read_text())
-        scores = {v: made[f"scores_{v}"] for v in ("labels-only", "distilled")}
+        scores = evaluation.scores_of(made)
         found, data = evaluation.report(scores["distilled"]), Dataset(Path(made["dataset"]))
         facts = json.loads((Path(made["bundle"]) / "facts.json").read_text())
         pictures = [report.Picture(Path(made["gallery"]) / name, title) for name, title in gallery.TITLES.items()
                     if (Path(made["gallery"]) / name).exists()]
+        rows = evaluation.rows(scores, made["teacher_scores"])
         reasons = told["reasons"] if told["promoted"] else [r for r in told["reasons"] if not r["passed"]]
         context = report.ReportContext(
             title=f"{told['model']}, version {told['version']}", subtitle=_summary(plan, made).replace("`", ""),
             verdict="promoted" if told["promoted"] else "rejected", reasons=[r["text"] for r in reasons],
             subject="distilled", measure="Share of test images whose verb is right, all names competing",
-            headline=evaluation.rows(scores, made["teacher_scores"]), numbers=_numbers(found.metrics),
+            headline=rows if any(rows.values()) else {}, numbers=_numbers(found.metrics),
             averaging="mean over verbs",
             protocol=found.protocol, pictures=[p for p in pictures if p.path.suffix == ".jpg"],
             plots=[p for p in pictures if p.path.suffix == ".png"], edge=facts["shown"],
@@ -118,11 +119,12 @@ def _tell_parent(run: str, path: Path, context: report.ReportContext, told: Mapp
 
 def _note(context: report.ReportContext) -> str:
     """The run's description as Markdown: the verdict, why, how good, where to look."""
-    groups = list(next(iter(context.headline.values())))
-    lines = [f"## {context.title}: {context.verdict}", context.subtitle, "",
-             f"| {context.measure}, per cent | " + " | ".join(groups) + " |", "|---" * (len(groups) + 1) + "|"]
-    lines += [f"| {name} | " + " | ".join(f"{100 * row[g][0]:.1f}" if g in row else "" for g in groups) + " |"
-              for name, row in context.headline.items()]
+    groups = list(context.headline.get("distilled", ()))
+    lines = [f"## {context.title}: {context.verdict}", context.subtitle, ""]
+    if groups:  # unlabelled images have no score
+        lines += [f"| {context.measure}, per cent | " + " | ".join(groups) + " |", "|---" * (len(groups) + 1) + "|"]
+        lines += [f"| {name} | " + " | ".join(f"{100 * row[g][0]:.1f}" if g in row else "" for g in groups) + " |"
+                  for name, row in context.headline.items()]
     lines += ["", "Pictures: *Model metrics*, below *images*. The whole report: *Artifacts*, `report/report.html`.", "",
               *(f"- {reason}" for reason in context.reasons)]
     return "\n".join(lines)[:5000]
@@ -142,7 +144,7 @@ def summary(plan: Plan, run: str, made: Mapping[str, str]) -> dict[str, Any]:
         out["versions"] = versions(made)
         out["rationales"] = json.loads((Path(made["rationales"]) / "counts.json").read_text())
     if "teacher_scores" in made:
-        scores = {v: made[f"scores_{v}"] for v in ("labels-only", "distilled")}
+        scores = evaluation.scores_of(made)
         out["headline"] = evaluation.rows(scores, made["teacher_scores"])
         out["scores"] = {v: {k: dataclasses.asdict(evaluation.report(f))[k] for k in ("metrics", "intervals")}
                          for v, f in scores.items()}
