@@ -1,51 +1,17 @@
 """The command line: every command in one place, its heavy imports made only when it is called."""
 
-import functools
-import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from components.base.errors import PipelineError, UserError, nearest
+from components.base.errors import PipelineError, UserError
+from flows.options import FILE, FOLDER, Commands, emit, limit_options, plan_options, run_until, verbose
+from flows.rationale_commands import rationales
 
-FILE = click.Path(dir_okay=False, path_type=Path)
-FOLDER = click.Path(file_okay=False, path_type=Path)
 INTERRUPTED = 130
-
-
-class Command(click.Command):
-    """A command that keeps the example block of its help as it is written, and takes --verbose."""
-
-    def __init__(self, *args: Any, **settings: Any):
-        super().__init__(*args, **settings)
-        self.params.append(click.Option(["--verbose"], is_flag=True, expose_value=False, callback=_verbose,
-                                        help="Show library logs and tracebacks."))
-
-
-class Commands(click.Group):
-    """Commands in the order of the pipeline; a misspelt one is answered with the nearest."""
-
-    command_class = Command
-
-    def list_commands(self, context: click.Context) -> list[str]:
-        return list(self.commands)
-
-    def resolve_command(self, context: click.Context, args: list[str]) -> Any:
-        if args and args[0] not in self.commands and not args[0].startswith("-"):
-            context.fail(f"no command '{args[0]}'. {nearest(args[0], self.commands).capitalize()}".strip())
-        return super().resolve_command(context, args)
-
-
-Commands.group_class = Commands
-
-
-def _verbose(context: click.Context, _option: click.Option, value: bool) -> None:
-    root = context.find_root()
-    root.meta["verbose"] = root.meta.get("verbose", False) or value
 
 
 def main() -> None:
@@ -93,18 +59,8 @@ def _where(error: Exception) -> str:
     return f"the traceback is in {log}"
 
 
-def _emit(value: Any, where: str) -> None:
-    """Writes JSON to a file, or to standard output for '-'."""
-    if where == "-":
-        click.echo(json.dumps(value, indent=1, ensure_ascii=False))
-    else:
-        from components.base.artifacts import write_json
-
-        write_json(Path(where).absolute(), value)
-
-
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option("--verbose", is_flag=True, expose_value=False, callback=_verbose, help="Show logs and tracebacks.")
+@click.option("--verbose", is_flag=True, expose_value=False, callback=verbose, help="Show logs and tracebacks.")
 @click.version_option(package_name="foveate")
 def cli() -> None:
     """Distil a large multimodal teacher into a small open-vocabulary student, and keep it fresh.
@@ -120,38 +76,10 @@ def cli() -> None:
     """
 
 
-def plan_options(command: Callable) -> Callable:
-    """The options that name a run; the command gets them as one `components.pipeline.plan.Plan`."""
-    @click.option("--data", type=FOLDER, help="A folder of images instead of the drawn scenes.")
-    @click.option("--annotations", type=FILE, help="Their annotations (SWiG JSON: image name to entry).")
-    @click.option("--space", type=FILE, help="Their lexicon (schema of imsitu_space.json).")
-    @click.option("--recipe", default="mipd", show_default=True, help="The distillation method.")
-    @click.option("--teacher", default="embedded", show_default=True, help="The teacher that is asked.")
-    @click.option("--seed", default=0, show_default=True, help="Seeds drawing, splits and training.")
-    @click.option("--fast", is_flag=True, help="A small draw and short training: minutes, and no evidence.")
-    @click.option("--set", "changes", multiple=True, metavar="A.B=C", help="Change a setting; may be repeated.")
-    @click.option("--json", "json_to", metavar="FILE|-", help="Write the outcome as JSON.")
-    @functools.wraps(command)
-    def with_plan(*, data, annotations, space, recipe, teacher, seed, fast, changes, **rest):
-        from components.pipeline.plan import make
-
-        paths = {k: str(v) if v else None for k, v in (("data", data), ("annotations", annotations), ("space", space))}
-        plan = make(recipe=recipe, teacher=teacher, seed=seed, fast=fast, changes=changes, **paths)
-        return command(plan=plan, **rest)
-    return with_plan
-
-
-def _run(plan: Any, until: str, json_to: str | None) -> None:
-    from flows.run import run_pipeline
-
-    summary = run_pipeline(plan, until, verbose=click.get_current_context().find_root().meta.get("verbose", False))
-    if json_to:
-        _emit(summary, json_to)
-
-
 @cli.command()
 @plan_options
-def run(plan: Any, json_to: str | None) -> None:
+@limit_options
+def run(plan: Any, **options: Any) -> None:
     """Take images to a gated, promoted edge student.
 
     \b
@@ -159,8 +87,9 @@ def run(plan: Any, json_to: str | None) -> None:
     foveate run --fast                           the same, small
     foveate run --data photos --annotations train.json --space imsitu_space.json
     foveate run --seed 1 --set distil.epochs=4 --json summary.json
+    foveate run --teacher openai:MODEL@http://localhost:8000/v1 --max-requests 5000
     """
-    _run(plan, "promote", json_to)
+    run_until(plan, "promote", **options)
 
 
 @cli.command()
@@ -185,7 +114,7 @@ def predict(images, verbs, nouns, model, overlay, as_json, recipe) -> None:
     predictions, sentences = predict_files(images, model=model, recipe=recipe, verbs=words[0], nouns=words[1],
                                            overlay=overlay)
     if as_json:
-        _emit(predictions, "-")
+        emit(predictions, "-")
     else:
         for one, sentence in zip(predictions, sentences, strict=True):
             click.echo(f"{one['image']}: {sentence}")
@@ -279,7 +208,7 @@ def teacher_info(name) -> None:
     """Who the teacher is and how good it was measured to be."""
     from components.pipeline.commands import describe_teacher
 
-    _emit(describe_teacher(name), "-")
+    emit(describe_teacher(name), "-")
 
 
 @teacher.command("ask")
@@ -294,7 +223,7 @@ def teacher_ask(image, question, among, name, as_json) -> None:
 
     said = ask_teacher(image, question, [t.strip() for t in among.split(",") if t.strip()], name)
     if as_json:
-        _emit(said, "-")
+        emit(said, "-")
     else:
         click.echo("\n".join([said["answer"], *(f"{p:6.3f}  {t}" for t, p in said["among"].items())]))
 
@@ -305,11 +234,10 @@ def teacher_train(out) -> None:
     """Make the embedded teacher's weights again (about ten minutes on two cores)."""
     from components.pipeline.commands import train_teacher
 
-    _emit(train_teacher(out, lambda line: click.echo(line, err=True)), "-")
+    emit(train_teacher(out, lambda line: click.echo(line, err=True)), "-")
 
 
 STAGES = {
-    "rationales": "Ask the teacher about every training image, through the answer cache.",
     "align": "Turn rationales and teacher features into the targets of training.",
     "distil": "Train the student, and its twin that never met the teacher.",
     "evaluate": "Score both students and the teacher on seen, rare and unseen verbs.",
@@ -321,13 +249,14 @@ STAGES = {
 def _stage(name: str, text: str) -> None:
     @plan_options
     def command(plan: Any, json_to: str | None) -> None:
-        _run(plan, name, json_to)
+        run_until(plan, name, json_to)
 
     command.__doc__ = (f"{text}\n\nWorks on the outputs of the stages before it for the same options, and makes those "
                        f"that are missing.\n\n\b\nfoveate {name}\nfoveate {name} --fast --seed 1")
     cli.command(name)(command)
 
 
+cli.add_command(rationales)
 for _name, _text in STAGES.items():
     _stage(_name, _text)
 
@@ -353,7 +282,7 @@ def models_show(which, recipe) -> None:
     """One version in full: scores, data, reasons."""
     from components.pipeline.commands import show_model
 
-    _emit(show_model(recipe, which), "-")
+    emit(show_model(recipe, which), "-")
 
 
 @models.command("rollback")

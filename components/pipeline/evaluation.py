@@ -12,8 +12,8 @@ from components.datasets.splits import Splits
 from components.datasets.store import Dataset
 from components.pipeline import ingestion
 from components.pipeline.plan import Plan
-from components.pipeline.rationales import teacher
 from components.pipeline.steps import recipe_code, stage_of, step
+from components.pipeline.teaching import teacher
 from components.recipes.protocol import Report
 
 SPLIT = "test"
