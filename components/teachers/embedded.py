@@ -27,6 +27,7 @@ from components.encoders.cache import FeatureCache
 from components.teachers.network import TeacherNetwork
 from components.teachers.pretraining import novelty, vocabulary
 from components.teachers.protocol import Answer, Composite, Identity, Question, Teacher, View
+from components.teachers.sight import encoded
 
 WEIGHTS = Path(__file__).with_name("embedded.safetensors")
 SHA256 = "1ab110f4a953316f16daa8baab4f7f07cb0475be3f5a9b294fe6a9faaa0fd920"
@@ -79,38 +80,13 @@ class EmbeddedTeacher(Teacher):
 
     # What it sees -----------------------------------------------------------------------------------------------
 
-    def _features(self, views: Sequence[View]) -> np.ndarray:
-        """Encoder features float16 [N, T, C]: cached, composed of cached ones, or computed."""
-        out = np.empty((len(views), image.TOKENS, image.CHANNELS), np.float16)
-        known = [
-            i for i, v in enumerate(views) if self.cached is not None and all(p.id in self.cached for p in parts(v))
-        ]
-        if known:
-            first = self.cached.rows([parts(views[i])[0].id for i in known])
-            mixed = [(k, i) for k, i in enumerate(known) if isinstance(views[i], Composite)]
-            if mixed:
-                second = self.cached.rows([views[i].second.id for _, i in mixed])
-                for (k, i), other in zip(mixed, second, strict=True):
-                    inside = inside_cells(views[i].cells)
-                    first[k, inside] = other[inside]
-            out[known] = first
-        fresh = [i for i in range(len(views)) if i not in set(known)]
-        for start in range(0, len(fresh), 64):
-            rows = fresh[start : start + 64]
-            pictures = [
-                np.asarray(Image.fromarray(views[i].load()).resize((image.SIZE, image.SIZE), Image.Resampling.BILINEAR))
-                for i in rows
-            ]
-            out[rows] = image.features(np.stack(pictures))
-        return out
-
     @torch.inference_mode()
     def _look(self, views: Sequence[View]) -> list["_Sight"]:
         """What it makes of each image; the last few hundred are remembered, as questions come several to an image."""
         new = list({v.id: v for v in views if v.id not in self._seen}.values())
         for start in range(0, len(new), BATCH):
             batch = new[start : start + BATCH]
-            features = torch.from_numpy(self._features(batch)).float()
+            features = torch.from_numpy(encoded(batch, self.cached)).float()
             # Composites come by the thousand and may be rounded; answers must not depend on what shares their batch.
             rounded = image.native_autocast() if all(isinstance(v, Composite) for v in batch) else nullcontext()
             with rounded, sdpa_kernel(SDPBackend.MATH):  # the fused kernel is slow on CPU here
@@ -224,16 +200,6 @@ class _Sight:
     def certainty(self) -> float:
         """1 for drawn scenes, falling for what looks unlike them: probabilities flatten."""
         return min(1.0, 1.0 / self.strange**2)
-
-
-def parts(view: View) -> tuple[View, ...]:
-    return (view.first, view.second) if isinstance(view, Composite) else (view,)
-
-
-def inside_cells(cells: tuple[int, int, int, int]) -> np.ndarray:
-    """Indices of the tokens in the rectangle x0, y0, x1, y1 of cells."""
-    x0, y0, x1, y1 = cells
-    return np.arange(image.TOKENS).reshape(image.GRID, image.GRID)[y0:y1, x0:x1].ravel()
 
 
 def centre_crop(picture: np.ndarray, size: int = 224) -> np.ndarray:

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from components.base.errors import UserError
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -70,6 +72,10 @@ class Answer:
     failure: str = ""
 
 
+class NotOffered(UserError):
+    """What was asked is nothing that this teacher can do; recipes that can do without go on."""
+
+
 class Teacher(Protocol):
     """A frozen multimodal model. Every method is batched, and deterministic as far as `decoding` says.
 
@@ -103,4 +109,4 @@ class Teacher(Protocol):
         """How the teacher reads texts: unit states float32 [N, W]."""
 
     def score(self, images: Sequence[View], candidates: Sequence[str]) -> np.ndarray:
-        """Probabilities float32 [N, C] over candidate texts, rows summing to 1."""
+        """Probabilities float32 [N, C] over candidate texts, rows summing to 1. May raise NotOffered."""

@@ -33,8 +33,9 @@ MAY = {
     "infra": ALL,
 }
 # library: where alone it may be imported
-ONLY = {"prefect": ("flows/",), "mlflow": ("components/registry/",), "dvc": ("components/datasets/versions.py",),
-        "great_expectations": ("components/quality/",), "deepspeed": ("components/training/",)}
+ONLY = {"prefect": ("flows/", "components/teachers/secrets.py"), "mlflow": ("components/registry/",),
+        "dvc": ("components/datasets/versions.py",), "great_expectations": ("components/quality/",),
+        "deepspeed": ("components/training/",)}
 NO_TORCH = ("components/serving/", "components/datasets/", "components/registry/", "components/quality/",
             "components/evaluation/", "components/base/", "flows/cli.py", "flows/options.py")
 COMMANDS = ("flows/cli.py", "flows/options.py", "flows/rationale_commands.py")  # the command line
