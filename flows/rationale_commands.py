@@ -78,11 +78,12 @@ def prune(**options: Any) -> None:
 
 @cache.command("export")
 @click.argument("file", type=FILE)
-def export_answers(file: Path) -> None:
-    """Write all answers as JSON lines, to share or to replay with `--teacher recorded:FILE`."""
+@click.option("--teacher", default="*", metavar="PATTERN", help='Of these teachers only: "openai:*".')
+def export_answers(file: Path, teacher: str) -> None:
+    """Write answers as JSON lines, to share or, those of one teacher, to replay with `--teacher recorded:FILE`."""
     from components.pipeline import answers
 
-    click.echo(answers.export(file))
+    click.echo(answers.export(file, teacher))
 
 
 @cache.command("import")

@@ -53,9 +53,9 @@ def prune(older_than: str, teacher: str, run: str, damaged: bool, really: bool) 
     return f"{count:,} answers would be removed, and paid for again where they are needed; to do so, add --yes"
 
 
-def export(file: Path) -> str:
+def export(file: Path, teacher: str) -> str:
     with _cache() as cache:
-        return f"{exchange.export(cache, file):,} answers in {file}"
+        return f"{exchange.export(cache, file, teacher):,} answers in {file}"
 
 
 def bring_in(file: Path) -> str:

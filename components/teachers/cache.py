@@ -88,13 +88,13 @@ class AnswerCache:
 
         A failed answer is counted only.
         """
-        said = entry.answer
-        with self.shards.writing(_shard(entry.key)) as (db, shared):
+        said, key = entry.answer, entry.key
+        with self.shards.writing(_shard(key)) as (db, shared):
             run = shared.id(db, {"run": entry.run, "dataset": dataset})
             source = shared.id(db, source_of(entry))
             if not said.failure:
                 db.execute(f"INSERT OR REPLACE INTO answers ({ROW}) VALUES ({','.join('?' * 10)})",
-                           pack(db, shared, entry, run, source))
+                           pack(db, shared, key, entry, run, source))
             db.execute("""INSERT INTO spent VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
                           requests = requests + 1, failures = failures + excluded.failures,
                           tokens_in = tokens_in + excluded.tokens_in, tokens_out = tokens_out + excluded.tokens_out,
@@ -106,17 +106,18 @@ class AnswerCache:
         """Stores answers that were paid for elsewhere; what is under the same keys stays. Returns how many were new."""
         waiting, new = defaultdict(list), 0
         for entry in entries:
-            number = _shard(entry.key)
-            waiting[number].append(entry)
+            key = entry.key
+            number = _shard(key)
+            waiting[number].append((key, entry))
             if len(waiting[number]) >= CHUNK:
                 new += self._add(number, waiting.pop(number))
         return new + sum(self._add(number, part) for number, part in waiting.items())
 
-    def _add(self, number: int, entries: list[Entry]) -> int:
+    def _add(self, number: int, entries: list[tuple[bytes, Entry]]) -> int:
         with self.shards.writing(number) as (db, shared):
             before = db.total_changes
-            rows = [pack(db, shared, e, shared.id(db, {"run": e.run, "dataset": ""}), shared.id(db, source_of(e)))
-                    for e in entries]
+            rows = [pack(db, shared, key, e, shared.id(db, {"run": e.run, "dataset": ""}), shared.id(db, source_of(e)))
+                    for key, e in entries]
             named = db.total_changes - before
             db.executemany(f"INSERT OR IGNORE INTO answers ({ROW}) VALUES ({','.join('?' * 10)})", rows)
             return db.total_changes - before - named

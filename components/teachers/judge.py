@@ -18,8 +18,9 @@ from components.teachers.ask import Account, AskCounts, ask
 from components.teachers.cache import AnswerCache
 from components.teachers.protocol import Answer, Question, Teacher, View
 from components.teachers.rules import against
+from components.teachers.untrusted import line
 
-LONGEST = 300  # characters of a sentence or a reason: a judge's text is untrusted as well
+LONGEST = 300  # characters of a sentence: a judge's text is untrusted as well
 BATCH = 64  # pictures scored together
 PROMPT = (
     "Judge statements about this picture. The JSON below holds numbered pairs: `true` claims to be true of the picture "
@@ -134,7 +135,7 @@ class Judge:
         """What a reply says of its case, checked; a repair must pass the rules as well."""
         if reply is None or isinstance(reply, str):
             return Verdict("rejected", self.name, f"not judged: {reply or 'no verdict on it'}")
-        reason = str(reply.get("reason", "")).strip()[:LONGEST]
+        reason = line(str(reply.get("reason", "")))
         if reply.get("true_holds") is True and reply.get("false_fails") is True:
             return Verdict("accepted", self.name, reason)
         said = case.statement

@@ -15,9 +15,9 @@ from components.teachers.ask import Account, AskCounts, ask
 from components.teachers.cache import AnswerCache, Entry
 from components.teachers.judge import Case, Judge, Statement, Verdict
 from components.teachers.protocol import Answer, Question, Teacher
+from components.teachers.untrusted import line
 
 AGAIN = "{prompt}\n\nAn earlier answer was turned down: {reason}. Look again, and give another answer."
-REASON = 200  # characters of a reason that go into a prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,5 +135,5 @@ class Asking:
 
 
 def _again(question: Question, reason: str, attempts: int) -> Question:
-    prompt = AGAIN.format(prompt=question.prompt, reason=" ".join(reason.split())[:REASON])
+    prompt = AGAIN.format(prompt=question.prompt, reason=line(reason))
     return dataclasses.replace(question, prompt=prompt, version=f"{question.version}+{attempts}")

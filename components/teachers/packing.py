@@ -10,7 +10,7 @@ import sqlite3
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from hashlib import blake2b
 from typing import Any
 
@@ -27,7 +27,7 @@ CREATE TABLE answers (key BLOB PRIMARY KEY, form INTEGER NOT NULL, source INTEGE
 CREATE TABLE spent (run INTEGER, source INTEGER, kind TEXT, requests INTEGER NOT NULL, failures INTEGER NOT NULL,
     tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL, seconds REAL NOT NULL, dollars REAL NOT NULL,
     PRIMARY KEY (run, source, kind)) WITHOUT ROWID"""
-_FIELDS = struct.Struct("<qqqqdqq")
+_NUMBERS = struct.Struct("<qqqqdqq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def answer_key(image: str, question: Question, teacher: Identity, decoding: Mapp
         picture = b""
     if len(picture) != 32:
         raise UserError(f"'{image[:80]}' is not a sha256 in hex", where="image", mend="name images by their content")
-    rest = digest({"cache": SCHEMA, "question": asdict(question), "teacher": asdict(teacher),
+    rest = digest({"cache": SCHEMA, "question": _plain(question), "teacher": _plain(teacher),
                    "decoding": dict(decoding or {})})
     return picture + bytes.fromhex(rest[:32])
 
@@ -87,35 +87,40 @@ class Shared:
         return self.values[number]
 
 
-def pack(db: sqlite3.Connection, shared: Shared, entry: Entry, run: int, source: int) -> tuple:
+def pack(db: sqlite3.Connection, shared: Shared, key: bytes, entry: Entry, run: int, source: int) -> tuple:
     """The row of `answers`; stores the form of the question where it is new."""
     asked, said = entry.question, entry.answer
     body = json.dumps([asked.prompt, asked.context, said.text], ensure_ascii=False).encode("utf-8", "surrogatepass")
     form = shared.id(db, [asked.kind, asked.version, asked.schema], sample=body.decode("utf-8", "surrogatepass"))
-    fields = (form, source, run, int(entry.asked), float(said.seconds), int(said.tokens_in), int(said.tokens_out))
+    numbers = (form, source, run, int(entry.asked), float(said.seconds), int(said.tokens_in), int(said.tokens_out))
     squeezed = zlib.compressobj(level=6, wbits=-15, zdict=_sample(shared.get(db, form)))
-    return entry.key, *fields, squeezed.compress(body) + squeezed.flush(), _checksum(entry.key, fields, body)
+    return key, *numbers, squeezed.compress(body) + squeezed.flush(), _checksum(key, numbers, body)
 
 
 def unpack(db: sqlite3.Connection, shared: Shared, row: tuple) -> Entry | None:
     """The entry of a row of `answers`, or None where it is not what was stored."""
-    key, *fields, squeezed, checksum = row
+    key, *numbers, squeezed, checksum = row
     try:
-        (form, source, run) = (shared.get(db, number) for number in fields[:3])
+        (form, source, run) = (shared.get(db, number) for number in numbers[:3])
         body = zlib.decompressobj(wbits=-15, zdict=_sample(form)).decompress(squeezed)
-        if _checksum(key, fields, body) != checksum:
+        if _checksum(key, numbers, body) != checksum:
             return None
         prompt, context, text = json.loads(body.decode("utf-8", "surrogatepass"))
         kind, version, schema = form["is"]
         return Entry(key[:32].hex(), Question(kind, prompt, version, schema, context),
-                     Identity(**source["is"]["teacher"]), source["is"]["decoding"], Answer(text, *fields[4:]),
-                     run["is"]["run"], fields[3])
+                     Identity(**source["is"]["teacher"]), source["is"]["decoding"], Answer(text, *numbers[4:]),
+                     run["is"]["run"], numbers[3])
     except (TypeError, ValueError, KeyError, struct.error, zlib.error):
         return None
 
 
 def source_of(entry: Entry) -> dict[str, Any]:
-    return {"teacher": asdict(entry.teacher), "decoding": dict(entry.decoding)}
+    return {"teacher": _plain(entry.teacher), "decoding": dict(entry.decoding)}
+
+
+def _plain(value: Question | Identity) -> dict[str, Any]:
+    """As `dataclasses.asdict`, without its deep copy of a schema."""
+    return {f.name: getattr(value, f.name) for f in fields(value)}
 
 
 def _sample(form: dict[str, Any] | None) -> bytes:
@@ -130,5 +135,5 @@ def _checked(sha: bytes, value: str) -> dict[str, Any] | None:
         return None
 
 
-def _checksum(key: bytes, fields: Any, body: bytes) -> bytes:
-    return blake2b(key + _FIELDS.pack(*fields) + body, digest_size=8).digest()
+def _checksum(key: bytes, numbers: Any, body: bytes) -> bytes:
+    return blake2b(key + _NUMBERS.pack(*numbers) + body, digest_size=8).digest()

@@ -1,12 +1,10 @@
 """The recorded teacher: a JSONL of earlier answers, replayed. Labels can be shared without the teacher that gave them.
 
-A line is what `foveate rationales cache export` writes: {"image": sha256 of the image, "question": {"kind", "prompt",
-"version", "schema", "context"}, "teacher": {"backend", "name", "revision"}, "decoding": {...}, "text", "seconds",
-"tokens_in", "tokens_out", "run"}. The file is read once, into an index of places; answers are read when asked for.
+A line is what `foveate rationales cache export` writes (`components.teachers.exchange`). The file is read once, into an
+index of places; answers are read when asked for.
 """
 
 import json
-import re
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,42 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jsonschema import Draft202012Validator
 
 from components.base.artifacts import digest, file_digest
 from components.base.errors import UserError
 from components.base.home import state
 from components.encoders.cache import FeatureCache
 from components.teachers import choice
+from components.teachers.exchange import lines
 from components.teachers.protocol import Answer, Identity, NotOffered, Question, View
 from components.teachers.sight import BorrowedSight
 from components.teachers.specs import Spec
-from components.teachers.untrusted import Unfit, line, read
+from components.teachers.untrusted import Unfit, read
 
 FORM = 1  # of the index: a change of how keys are made makes it anew
-_NAME = {"type": "string", "minLength": 1, "maxLength": 300}
-LINE = {
-    "type": "object",
-    "required": ["image", "question", "teacher", "decoding", "text"],
-    "properties": {
-        "image": _NAME,
-        "question": {"type": "object", "additionalProperties": False,
-                     "required": ["kind", "prompt", "version", "schema", "context"],
-                     "properties": {"kind": {"type": "string"}, "prompt": {"type": "string"},
-                                    "version": {"type": "string"}, "schema": {"type": ["object", "null"]},
-                                    "context": {"type": "object"}}},
-        "teacher": {"type": "object", "additionalProperties": False, "required": ["backend", "name", "revision"],
-                    "properties": dict.fromkeys(("backend", "name", "revision"), _NAME)},
-        "decoding": {"type": "object"},
-        "text": {"type": "string"},
-        "seconds": {"type": "number", "minimum": 0},
-        "tokens_in": {"type": "integer", "minimum": 0},
-        "tokens_out": {"type": "integer", "minimum": 0},
-        "run": {"type": "string"},
-    },
-}
-# Who a teacher is reaches pages, tags and messages: what would be markup or a control there is not a name.
-_PLAIN = re.compile(r"[^\x00-\x20\x7f-\x9f<>&\"'`|\[\]\\]([^\x00-\x1f\x7f-\x9f<>&\"'`|\[\]\\])*")
 
 
 class RecordedTeacher(BorrowedSight):
@@ -124,7 +99,7 @@ def _build(path: Path, out: Path) -> None:
         with closing(sqlite3.connect(made)) as index:
             index.execute("CREATE TABLE answers (key BLOB PRIMARY KEY, place INTEGER NOT NULL) WITHOUT ROWID")
             index.execute("CREATE TABLE about (who TEXT NOT NULL, answers INTEGER NOT NULL)")
-            for where, place, entry in _entries(path):
+            for where, place, entry in lines(path):
                 teacher = {"teacher": entry["teacher"], "decoding": entry["decoding"]}
                 if who not in (None, teacher):
                     raise UserError("another teacher than before, or answers drawn another way", where=where,
@@ -137,28 +112,3 @@ def _build(path: Path, out: Path) -> None:
             index.execute("INSERT INTO about VALUES (?, ?)", (json.dumps(who), count))
             index.commit()
         made.replace(out)
-
-
-def _entries(path: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    """(file:line, place in bytes, checked entry) of every line that is not empty."""
-    check, place = Draft202012Validator(LINE), 0
-    with open(path, "rb") as lines:
-        for number, text in enumerate(lines, 1):
-            if text.strip():
-                yield f"{path}:{number}", place, _entry(text, check, f"{path}:{number}")
-            place += len(text)
-
-
-def _entry(text: bytes, check: Draft202012Validator, where: str) -> dict[str, Any]:
-    try:
-        entry = json.loads(text)
-    except (ValueError, RecursionError):
-        raise UserError("not JSON", where=where, mend="one JSON object a line, in UTF-8") from None
-    if wrong := next(check.iter_errors(entry), None):
-        field = "/".join(map(str, wrong.absolute_path)) or "line"
-        raise UserError(f"{line(field, 60)}: {line(wrong.message)}", where=where,
-                        mend="see docs/teachers.md for what a line holds")
-    for field, value in entry["teacher"].items():
-        if not _PLAIN.fullmatch(value):
-            raise UserError(f"teacher/{field} holds markup or control characters", where=where, mend="rename it")
-    return entry

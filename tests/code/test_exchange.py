@@ -54,13 +54,14 @@ def put(path, value):
 
 
 @pytest.mark.parametrize(("change", "says"), [
-    (without("image"), "no 'image'"), (without("decoding"), "no 'decoding'"), (put("image", "abc"), "not a sha256"),
-    (put("text", 7), "'text' must be a text"), (put("seconds", "1"), "'seconds' must be a number"),
-    (put("tokens_in", 1.5), "'tokens_in' must be a count"), (put("tokens_out", True), "'tokens_out' must be a count"),
-    (put("tokens_in", -1), "never negative"), (put("teacher", {"name": "x"}), "no 'teacher.backend'"),
-    (put("question.prompt", None), "'question.prompt' must be a text"),
-    (put("question.schema", "x"), "question.schema"),
-    (put("question", []), "'question' must be an object"), (put("asked", "now"), "'asked' must be unix seconds"),
+    (without("image"), "'image' is a required"), (without("decoding"), "'decoding' is a required"),
+    (put("image", "abc"), "not a sha256"), (put("text", 7), "text: 7 is not of type"),
+    (put("seconds", "1"), "seconds: '1' is not"), (put("tokens_in", 1.5), "tokens_in: 1.5 is not"),
+    (put("tokens_out", True), "tokens_out: True is not"), (put("tokens_in", -1), "tokens_in: -1 is less"),
+    (put("teacher", {"name": "x"}), "teacher: 'backend' is a required"),
+    (put("question.prompt", None), "question/prompt"),
+    (put("question.schema", "x"), "question/schema"), (put("question", []), "question: [] is not"),
+    (put("asked", "now"), "asked: 'now' is not"), (put("teacher.name", "<b>"), "teacher/name holds markup"),
 ])
 def test_a_wrong_line_is_named_and_nothing_is_added(file, tmp_path, change, says):
     lines = file.read_text("utf-8").splitlines()
@@ -71,12 +72,12 @@ def test_a_wrong_line_is_named_and_nothing_is_added(file, tmp_path, change, says
     other = AnswerCache(tmp_path / "other")
     with pytest.raises(UserError) as raised:
         exchange.bring_in(other, file)
-    assert says in str(raised.value) and f"{file}: line 651" in str(raised.value)
+    assert says in str(raised.value) and f"{file}:651" in str(raised.value)
     assert other.stats().answers == 0
 
 
 @pytest.mark.parametrize(("content", "says"), [
-    (b"{", "line 1: not JSON"), (b"[1]\n", "line 1: expected an object"), (b"\xff\xfe\n", "not UTF-8")])
+    (b"{", ":1: not JSON"), (b"\n[1]\n", ":2: line: [1] is not of type"), (b"\xff\xfe\n", ":1: not JSON")])
 def test_what_is_no_such_file_is_refused(cache, tmp_path, content, says):
     (tmp_path / "bad.jsonl").write_bytes(content)
     with pytest.raises(UserError) as raised:
