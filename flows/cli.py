@@ -248,8 +248,9 @@ STAGES = {
 
 def _stage(name: str, text: str) -> None:
     @plan_options
-    def command(plan: Any, json_to: str | None) -> None:
-        run_until(plan, name, json_to)
+    @limit_options
+    def command(plan: Any, **options: Any) -> None:
+        run_until(plan, name, **options)
 
     command.__doc__ = (f"{text}\n\nWorks on the outputs of the stages before it for the same options, and makes those "
                        f"that are missing.\n\n\b\nfoveate {name}\nfoveate {name} --fast --seed 1")

@@ -96,7 +96,7 @@ def run_until(plan: Any, until: str, json_to: str | None, max_cost: float | None
 
     spoken = click.get_current_context().find_root().meta.get("verbose", False)
     if dry:
-        summary = dry_run(plan, verbose=spoken)
+        summary = dry_run(plan, until, verbose=spoken)
     else:
         summary = run_pipeline(plan, until, verbose=spoken, limits=(max_requests, max_cost))
     if json_to:

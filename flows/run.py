@@ -31,12 +31,12 @@ def run_pipeline(plan: Any, until: str, verbose: bool, limits: Limits = (None, N
     return _run(plan, until, verbose, begin, finish)
 
 
-def dry_run(plan: Any, verbose: bool) -> dict[str, Any]:
+def dry_run(plan: Any, until: str, verbose: bool) -> dict[str, Any]:
     """What asking the teacher would cost, said and returned; makes the dataset for it, and asks nothing."""
     def finish(lines: Lines, _run: Any, made: dict[str, str]) -> dict[str, Any]:
         from components.pipeline.spending import estimate, told
 
-        found = estimate(plan, made)
+        found = estimate(plan, made, until)
         lines.say(told(found))
         return found
 

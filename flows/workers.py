@@ -58,7 +58,7 @@ def _far(address: str) -> bool:
 
 def _prepare_far() -> None:
     """Workers on other machines: they must reach Prefect, and share the answer cache over a network drive."""
-    if not _far(os.environ.get("PREFECT_API_URL", "http://localhost")):
+    if not _far(os.environ.get("PREFECT_API_URL") or "http://localhost"):
         raise UserError("workers on other machines cannot reach the Prefect server of this one", where="FOVEATE_DASK",
                         mend="start one that they reach, and name it in PREFECT_API_URL")
     from components.teachers.cache import AnswerCache

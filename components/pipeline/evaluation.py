@@ -13,7 +13,7 @@ from components.datasets.store import Dataset
 from components.pipeline import ingestion
 from components.pipeline.plan import Plan
 from components.pipeline.steps import recipe_code, stage_of, step
-from components.pipeline.teaching import teacher
+from components.pipeline.teaching import metered
 from components.recipes.protocol import Report
 from components.teachers.protocol import NotOffered
 
@@ -78,7 +78,7 @@ def validate(plan: Plan, run: str, dataset: str, scores: str) -> str:
 
 def score_teacher(plan: Plan, run: str, dataset: str, splits: str, features: str) -> str:
     """The folder of teacher.json: the teacher's own label accuracy on the test split, {} where it gives no scores."""
-    recipe, asked = recipes.get(plan.recipe), teacher(plan.teacher, features)
+    recipe, asked = recipes.get(plan.recipe), metered(plan, run, Dataset(Path(dataset)), features)
     with step(run, "scores teacher") as here:
         def work(part: Path) -> None:
             try:

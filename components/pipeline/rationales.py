@@ -55,7 +55,7 @@ def ask_shard(plan: Plan, run: str, dataset: str, splits: str, features: str, fi
         if stopping.is_set():
             raise PipelineError("another shard has stopped")
         _done[run][first] = so_far.samples
-        line.advance(sum(_done[run].values()), len(train))
+        line.advance(sum(tuple(_done[run].values())), len(train))  # a copy: other shards write their own
 
     def work(part: Path) -> None:
         payer = account(plan.config().spend, plan.teacher, run, data)

@@ -10,7 +10,8 @@ from components import recipes
 from components.datasets.splits import Splits
 from components.datasets.store import Dataset
 from components.pipeline.plan import Plan
-from components.pipeline.teaching import judge_name, teacher, training_ids
+from components.pipeline.teaching import judge_name, paid, teacher, training_ids
+from components.teachers import choice
 from components.teachers.budget import Budget
 from components.teachers.cache import AnswerCache, answer_key
 from components.teachers.judge import PROMPT, SCHEMA, VERSION
@@ -30,20 +31,22 @@ def limit(plan: Plan, run: str, requests: int | None, dollars: float | None) -> 
         Budget(cache, run).limit(requests, dollars)
 
 
-def estimate(plan: Plan, made: Mapping[str, str]) -> dict[str, Any]:
-    """What asking about all training images would cost now, as plain JSON; asks nothing.
+def estimate(plan: Plan, made: Mapping[str, str], until: str = "rationales") -> dict[str, Any]:
+    """What asking would cost on the way to the stage `until`, as plain JSON; asks nothing.
 
     Each kind of question has `questions`, `cached`, `to_ask`, expected tokens, seconds and dollars (None: no price is
-    known), and the `basis` of these. Questions to a judge are counted one a sample: how many are cached shows only when
-    the answers are there. Answers that will be asked for again are not foreseen.
+    known), and the `basis` of these. Questions to a judge are counted one a sample, and the choices of a paid teacher (to
+    score it) one a test image, as if none was cached. Answers that will be asked for again are not foreseen.
     """
-    config, judging = plan.config(), judge_name(plan)
+    judging = judge_name(plan)
     with contextlib.closing(AnswerCache()) as cache:
         kinds, samples = _kinds(plan, made, cache)
         if judging and teacher(judging, made["features"]).decoding:
-            expected = _expectation(plan, judging, made, cache)
-            one = expected.of(Question("judge", PROMPT, VERSION, SCHEMA))
-            kinds["judge"] = _row(samples, 0, _times(one, samples), expected, "judge", config.spend.price(judging))
+            kinds["judge"] = _repeated(plan, judging, made, cache, Question("judge", PROMPT, VERSION, SCHEMA), samples)
+        if paid(plan.teacher) and until not in ("rationales", "align", "distil"):
+            splits = Splits.load(Path(made["splits"]) / "splits.json")
+            asked = choice.question([verb for verbs in splits.verbs.values() for verb in verbs])
+            kinds["choice"] = _repeated(plan, plan.teacher, made, cache, asked, len(splits.test))
     spent = sum((Spent(r["to_ask"], 0, r["tokens_in"], r["tokens_out"], r["seconds"], r["dollars"] or 0.0)
                  for r in kinds.values()), Spent())
     known = all(r["dollars"] is not None for r in kinds.values())
@@ -94,8 +97,13 @@ def _expectation(plan: Plan, name: str, made: Mapping[str, str], cache: AnswerCa
     return Expectation(cache, teacher(name, made["features"]).identity, spend, spend.price(name) or Price())
 
 
-def _times(one: Spent, count: int) -> Spent:
-    return Spent(count, 0, one.tokens_in * count, one.tokens_out * count, one.seconds * count, one.dollars * count)
+def _repeated(plan: Plan, name: str, made: Mapping[str, str], cache: AnswerCache, question: Question,
+              count: int) -> dict[str, Any]:
+    """The row of a question of which `count` are asked, none of them cached."""
+    expected = _expectation(plan, name, made, cache)
+    one = expected.of(question)
+    cost = Spent(count, 0, one.tokens_in * count, one.tokens_out * count, one.seconds * count, one.dollars * count)
+    return _row(count, 0, cost, expected, question.kind, plan.config().spend.price(name))
 
 
 def _cost(row: Mapping[str, Any]) -> str:

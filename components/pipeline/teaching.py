@@ -17,16 +17,37 @@ from components.pipeline.plan import Plan
 from components.teachers.ask import Account
 from components.teachers.cache import AnswerCache
 from components.teachers.judge import Judge
+from components.teachers.metered import Metered
 from components.teachers.prices import Price, Spend
 
 _here = threading.local()
 
 
 def teacher(name: str, features: str) -> Any:
-    """The teacher, loaded once a thread: two threads never ask the same one."""
+    """The teacher, loaded once: one behind a server for all threads together, any other for each thread anew."""
+    if paid(name):
+        return _load(name, Path(features))
     if not hasattr(_here, "load"):
-        _here.load = lru_cache(maxsize=2)(lambda name, features: teachers.get(name, features=FeatureCache(features)))
+        _here.load = lru_cache(maxsize=2)(_load.__wrapped__)
     return _here.load(name, Path(features))
+
+
+@lru_cache(maxsize=2)
+def _load(name: str, features: Path) -> Any:
+    return teachers.get(name, features=FeatureCache(features))
+
+
+def paid(name: str) -> bool:
+    """Whether a teacher is asked over the network, request by request."""
+    return teachers.parse(name).backend == "openai"
+
+
+def metered(plan: Plan, run: str, data: Dataset, features: str) -> Any:
+    """The teacher as a stage may use it beyond rationales: where it is paid, whatever it scores is on the account."""
+    asked = teacher(plan.teacher, features)
+    if not paid(plan.teacher):
+        return asked
+    return Metered(asked, AnswerCache(), account(plan.config().spend, plan.teacher, run, data))
 
 
 def judge_name(plan: Plan) -> str:

@@ -1,14 +1,16 @@
 """The ledger and its budgets: what is counted, what is expected, and that a limit holds across processes."""
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
-from colour_teacher import COLOUR, WHO, ColourTeacher, Items, entry
+from colour_teacher import COLOUR, COLOURS, WHO, ColourTeacher, Items, entry, image_of
 
 from components.base.config import as_dict, from_dict, override
 from components.base.errors import PipelineError, UserError
@@ -16,8 +18,9 @@ from components.teachers.ask import Account, ask
 from components.teachers.budget import Budget
 from components.teachers.cache import AnswerCache
 from components.teachers.ledger import Expectation, Spent, total, totals
+from components.teachers.metered import Metered
 from components.teachers.prices import Price, Spend, require
-from components.teachers.protocol import Answer, Identity, Question
+from components.teachers.protocol import Answer, Identity, Question, View
 
 ROOT = Path(__file__).parents[2]
 
@@ -176,3 +179,24 @@ def test_a_budget_holds_across_processes(cache):
                                 env=os.environ | {"PYTHONPATH": f"{ROOT}:{Path(__file__).parent}"}) for n in range(4)]
     assert [w.wait() for w in workers] == [1] * 4
     assert total(cache, "run").requests == cache.stats().answers == 333
+
+
+def test_the_choices_of_a_paid_teacher_are_counted_and_kept(cache):
+    class Chooser(ColourTeacher):
+        def one(self, image, question):
+            best = int(image.mean((0, 1)).argmax())
+            return Answer(json.dumps({"likeliest": [{"number": best + 1, "probability": 0.9}]}), 0.1, 50, 5)
+
+        def score(self, images, candidates):
+            raise AssertionError("a score that nobody counts")
+
+    views = [View(sample, load) for sample, load, _ in Items(range(5))]
+    paid = Metered(Chooser(), cache, Account("run", price=Price(request=0.1)))
+    scores = paid.score(views, COLOURS)
+    assert scores.argmax(1).tolist() == [int(image_of(n).mean((0, 1)).argmax()) for n in range(5)]
+    assert np.allclose(scores.sum(1), 1) and paid.identity == WHO
+    assert (scores == paid.score(views, COLOURS)).all()
+    assert total(cache, "run").requests == 5 and total(cache, "run").dollars == pytest.approx(0.5)
+    Budget(cache, "run").limit(5, None)
+    with pytest.raises(PipelineError, match="5 of 5 requests"):
+        paid.score(views, ["other", *COLOURS])
