@@ -66,7 +66,8 @@ def one_seed(seed: int, fast: bool) -> dict[str, Report | dict[str, float]]:
         splits = ingestion.split(plan, run.id, dataset)
         known = make_features(run.id, dataset)
         asked = [
-            rationales.ask_shard(plan, run.id, dataset, splits, known, first) for first in rationales.shards(splits)
+            rationales.ask_shard(plan, run.id, dataset, splits, known, first)
+            for first in rationales.shards(dataset, splits)
         ]
         said = rationales.collect(plan, run.id, dataset, splits, known, asked)
         targets = alignment.align(plan, run.id, dataset, splits, known, said)

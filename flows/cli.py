@@ -1,55 +1,19 @@
 """The command line: every command in one place, its heavy imports made only when it is called."""
 
-import functools
-import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from components.base.errors import PipelineError, UserError, nearest
+from components.base.errors import PipelineError, UserError
 from flows import cli_files
+from flows.name_commands import names
+from flows.options import FILE, FOLDER, Commands, emit, limit_options, plan_options, run_until, verbose_option
+from flows.rationale_commands import rationales
 
-FILE = click.Path(dir_okay=False, path_type=Path)
-FOLDER = click.Path(file_okay=False, path_type=Path)
 INTERRUPTED = 130
-
-
-def _verbose(context: click.Context, _option: click.Option, value: bool) -> None:
-    root = context.find_root()
-    root.meta["verbose"] = root.meta.get("verbose", False) or value
-
-
-verbose_option = click.option("--verbose", is_flag=True, expose_value=False, callback=_verbose,
-                              help="Show library logs and tracebacks.")
-
-
-class Command(click.Command):
-    """A command that keeps the example block of its help as it is written, and takes --verbose."""
-
-    def __init__(self, *args: Any, **settings: Any):
-        super().__init__(*args, **settings)
-        verbose_option(self)
-
-
-class Commands(click.Group):
-    """Commands in the order of the pipeline; a misspelt one is answered with the nearest."""
-
-    command_class = Command
-
-    def list_commands(self, context: click.Context) -> list[str]:
-        return list(self.commands)
-
-    def resolve_command(self, context: click.Context, args: list[str]) -> Any:
-        if args and args[0] not in self.commands and not args[0].startswith("-"):
-            context.fail(f"no command '{args[0]}'. {nearest(args[0], self.commands).capitalize()}".strip())
-        return super().resolve_command(context, args)
-
-
-Commands.group_class = Commands
 
 
 def main() -> None:
@@ -97,16 +61,6 @@ def _where(error: Exception) -> str:
     return f"the traceback is in {log}"
 
 
-def _emit(value: Any, where: str) -> None:
-    """Writes JSON to a file, or to standard output for '-'."""
-    if where == "-":
-        click.echo(json.dumps(value, indent=1, ensure_ascii=False))
-    else:
-        from components.base.artifacts import write_json
-
-        write_json(Path(where).absolute(), value)
-
-
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @verbose_option
 @click.version_option(package_name="foveate")
@@ -124,40 +78,10 @@ def cli() -> None:
     """
 
 
-def plan_options(command: Callable) -> Callable:
-    """The options that name a run; the command gets them as one `components.pipeline.plan.Plan`."""
-    @click.option("--data", type=FOLDER, help="A folder of images instead of the drawn scenes.")
-    @click.option("--annotations", type=FILE, help="Their annotations (SWiG JSON: image name to entry).")
-    @click.option("--space", type=FILE, help="Their lexicon (schema of imsitu_space.json).")
-    @click.option("--recipe", default="mipd", show_default=True, help="The distillation method.")
-    @click.option("--teacher", default="embedded", show_default=True, help="The teacher that is asked.")
-    @click.option("--seed", default=0, show_default=True, help="Seeds drawing, splits and training.")
-    @click.option("--fast", is_flag=True, help="A small draw and short training: minutes, and no evidence.")
-    @click.option("--set", "changes", multiple=True, metavar="A.B=C", help="Change a setting; may be repeated.")
-    @click.option("--json", "json_to", metavar="FILE|-", help="Write the outcome as JSON.")
-    @functools.wraps(command)
-    def with_plan(*, data, annotations, space, recipe, teacher, seed, fast, changes, **rest):
-        if click.get_current_context().invoked_subcommand:
-            return None  # a command below a stage works on files, not on a run
-        from components.pipeline.plan import make
-
-        paths = {k: str(v) if v else None for k, v in (("data", data), ("annotations", annotations), ("space", space))}
-        plan = make(recipe=recipe, teacher=teacher, seed=seed, fast=fast, changes=changes, **paths)
-        return command(plan=plan, **rest)
-    return with_plan
-
-
-def _run(plan: Any, until: str, json_to: str | None) -> None:
-    from flows.run import run_pipeline
-
-    summary = run_pipeline(plan, until, verbose=click.get_current_context().find_root().meta.get("verbose", False))
-    if json_to:
-        _emit(summary, json_to)
-
-
 @cli.command()
 @plan_options
-def run(plan: Any, json_to: str | None) -> None:
+@limit_options
+def run(plan: Any, **options: Any) -> None:
     """Take images to a gated, promoted edge student.
 
     \b
@@ -165,8 +89,9 @@ def run(plan: Any, json_to: str | None) -> None:
     foveate run --fast                           the same, small
     foveate run --data photos --annotations train.json --space imsitu_space.json
     foveate run --seed 1 --set distil.epochs=4 --json summary.json
+    foveate run --teacher openai:MODEL@http://localhost:8000/v1 --max-requests 5000
     """
-    _run(plan, "promote", json_to)
+    run_until(plan, "promote", **options)
 
 
 @cli.command()
@@ -191,7 +116,7 @@ def predict(images, verbs, nouns, model, overlay, as_json, recipe) -> None:
     predictions, sentences = predict_files(images, model=model, recipe=recipe, verbs=words[0], nouns=words[1],
                                            overlay=overlay)
     if as_json:
-        _emit(predictions, "-")
+        emit(predictions, "-")
     else:
         for one, sentence in zip(predictions, sentences, strict=True):
             click.echo(f"{one['image']}: {sentence}")
@@ -288,7 +213,7 @@ def teacher_info(name) -> None:
     """Who the teacher is and how good it was measured to be."""
     from components.pipeline.commands import describe_teacher
 
-    _emit(describe_teacher(name), "-")
+    emit(describe_teacher(name), "-")
 
 
 @teacher.command("ask")
@@ -303,7 +228,7 @@ def teacher_ask(image, question, among, name, as_json) -> None:
 
     said = ask_teacher(image, question, [t.strip() for t in among.split(",") if t.strip()], name)
     if as_json:
-        _emit(said, "-")
+        emit(said, "-")
     else:
         click.echo("\n".join([said["answer"], *(f"{p:6.3f}  {t}" for t, p in said["among"].items())]))
 
@@ -314,53 +239,10 @@ def teacher_train(out) -> None:
     """Make the embedded teacher's weights again (about ten minutes on two cores)."""
     from components.pipeline.commands import train_teacher
 
-    _emit(train_teacher(out, lambda line: click.echo(line, err=True)), "-")
-
-
-@cli.group()
-def names() -> None:
-    """Merge the names that a teacher gave to images, or take that back."""
-
-
-@names.command("consolidate")
-@click.option("--labels", type=FILE, required=True, help="JSON lines with `image`, `labels`, optionally `response`.")
-@click.option("--out", type=FILE, required=True, help="JSON lines with `image`, `name`, `merged_from`.")
-@click.option("--truth", type=FILE, help="JSON lines with `image` and `class_name` or `class_id`.")
-@click.option("--risk", default=0.01, show_default=True, help="Share of images that may be misnamed.")
-@click.option("--json", "json_to", metavar="FILE|-", help="Write the report as JSON.")
-def names_consolidate(labels, out, truth, risk, json_to) -> None:
-    """Make one name of names that mean the same.
-
-    Spellings, slips of the pen, scientific and common names, names that only add to another. Of --labels nothing but
-    the three fields is read. The way back is written beside --out, as NAME.undo.json.
-
-    \b
-    foveate names consolidate --labels answers.jsonl --out names.jsonl
-    foveate names consolidate --labels answers.jsonl --out names.jsonl --truth classes.jsonl --json report.json
-    """
-    from components.pipeline.names import consolidate_file, report_text
-
-    report = consolidate_file(labels, out, truth, risk)
-    if json_to:
-        _emit(report, json_to)
-    if json_to != "-":
-        click.echo(report_text(report))
-
-
-@names.command("undo")
-@click.option("--names", "merged", type=FILE, required=True, help="The merged names.")
-@click.option("--undo", "way_back", type=FILE, help="The way back (default: NAME.undo.json beside them).")
-@click.option("--out", type=FILE, required=True, help="Where the names are written.")
-@click.option("--only", multiple=True, metavar="NAME", help="Take back this merged name only; may be repeated.")
-def names_undo(merged, way_back, out, only) -> None:
-    """Give images their first label back: `foveate names undo --names names.jsonl --out raw.jsonl`."""
-    from components.pipeline.names import undo_file
-
-    click.echo(undo_file(merged, way_back, out, only))
+    emit(train_teacher(out, lambda line: click.echo(line, err=True)), "-")
 
 
 STAGES = {
-    "rationales": "Ask the teacher about every training image, through the answer cache.",
     "align": "Turn rationales and teacher features into the targets of training.",
     "distil": "Train the student, and its twin that never met the teacher.",
     "evaluate": "Score both students and the teacher on seen, rare and unseen verbs.",
@@ -369,10 +251,11 @@ STAGES = {
 }
 
 
-def _stage(name: str, text: str) -> click.Command:
+def _stage(name: str, text: str) -> None:
     @plan_options
-    def command(plan: Any, json_to: str | None) -> None:
-        _run(plan, name, json_to)
+    @limit_options
+    def command(plan: Any, **options: Any) -> None:
+        run_until(plan, name, **options)
 
     scorers = cli_files.SCORERS if name == "evaluate" else {}
     below = " The commands below it score files of predictions by the field's own protocols." if scorers else ""
@@ -386,6 +269,8 @@ def _stage(name: str, text: str) -> click.Command:
         group.command(of)(scorer)
 
 
+cli.add_command(rationales)
+cli.add_command(names)
 for _name, _text in STAGES.items():
     _stage(_name, _text)
 
@@ -411,7 +296,7 @@ def models_show(which, recipe) -> None:
     """One version in full: scores, data, reasons."""
     from components.pipeline.commands import show_model
 
-    _emit(show_model(recipe, which), "-")
+    emit(show_model(recipe, which), "-")
 
 
 @models.command("rollback")

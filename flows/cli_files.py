@@ -2,22 +2,13 @@
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import click
 
 from components.base.errors import UserError
+from flows.options import FILE, FOLDER, emit
 
-FILE = click.Path(dir_okay=False, path_type=Path)
-FOLDER = click.Path(file_okay=False, path_type=Path)
 SHOWN = 100  # findings of the doctor that people are shown
-
-
-def _emit(value: Any, where: str) -> None:
-    from flows.cli import _emit
-
-    _emit(value, where)
 
 
 @click.option("--predictions", type=FILE, help="JSON Lines, one image a line (below).")
@@ -68,7 +59,7 @@ def situation(predictions, annotations, space, json_to, self_test, **settings) -
 
     report = scoring.evaluate(scoring.Request(predictions, annotations, space, **settings))
     if json_to:
-        _emit(report, json_to)
+        emit(report, json_to)
     if json_to != "-":
         click.echo(scoring.table(report))
 
@@ -78,7 +69,7 @@ def _self_test(json_to: str | None) -> None:
 
     results = self_test()
     if json_to:
-        _emit(dict(results), json_to)
+        emit(dict(results), json_to)
     if json_to != "-":
         for name, right in results:
             click.echo(f"{'right' if right else 'WRONG'}  {name}")
@@ -114,7 +105,7 @@ def hico(json_to, **settings) -> None:
 
     report = scoring.evaluate(scoring.Request(**settings))
     if json_to:
-        _emit(report, json_to)
+        emit(report, json_to)
     if json_to != "-":
         click.echo(scoring.table(report))
 
@@ -140,7 +131,7 @@ def doctor(annotations, space, images, workers, json_to) -> None:
     found = examine(annotations, space, images, workers=workers, progress=_progress("images"))
     record = found.record()
     if json_to:
-        _emit(record, json_to)
+        emit(record, json_to)
     if json_to != "-":
         for file in found.files:
             known = file["known_as"] and f"the published {file['known_as']}, byte for byte"
@@ -195,7 +186,7 @@ def composition(scores, pairs, json_to, **settings) -> None:
 
     report = score_file(scores, pairs, **settings)
     if json_to:
-        _emit(report, json_to)
+        emit(report, json_to)
     if json_to != "-":
         click.echo(report_text(report))
 

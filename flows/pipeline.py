@@ -19,6 +19,8 @@ def pipeline(plan: dict, run: str, until: str = "promote") -> dict[str, str]:
     """Runs the stages in order up to `until`; returns {output: folder} of all that was made or was there already."""
     made = ingest(plan, run)
     for name, stage in STAGES.items():
+        if until == "ingest":
+            break
         made |= stage(plan, run, made)
         if name == until:
             break

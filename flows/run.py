@@ -1,5 +1,6 @@
 """Runs the pipeline for the command line: server, console, MLflow run and summary around the main flow."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -7,9 +8,42 @@ from components.base.home import home
 from flows.console import Lines, quiet, show_results
 from flows.server import prefect_api
 
+Limits = tuple[int | None, float | None]  # requests, dollars
 
-def run_pipeline(plan: Any, until: str, verbose: bool) -> dict[str, Any]:
-    """Makes everything up to the stage `until`; returns the summary. Errors pass through, with nothing left running."""
+
+def run_pipeline(plan: Any, until: str, verbose: bool, limits: Limits = (None, None)) -> dict[str, Any]:
+    """Makes everything up to the stage `until`; returns the summary. Errors pass through, with nothing left running.
+
+    `limits` are what the whole run may spend on teachers, with what it spent before it was stopped.
+    """
+    def begin(run: Any) -> None:
+        from components.pipeline.spending import limit
+
+        limit(plan, run.id, *limits)
+
+    def finish(lines: Lines, run: Any, made: dict[str, str]) -> dict[str, Any]:
+        from components.pipeline.promotion import summary
+
+        told = summary(plan, run.id, made)
+        show_results(lines, told)
+        return told
+
+    return _run(plan, until, verbose, begin, finish)
+
+
+def dry_run(plan: Any, until: str, verbose: bool) -> dict[str, Any]:
+    """What asking the teacher would cost, said and returned; makes the dataset for it, and asks nothing."""
+    def finish(lines: Lines, _run: Any, made: dict[str, str]) -> dict[str, Any]:
+        from components.pipeline.spending import estimate, told
+
+        found = estimate(plan, made, until)
+        lines.say(told(found))
+        return found
+
+    return _run(plan, "ingest", verbose, lambda _run: None, finish)
+
+
+def _run(plan: Any, until: str, verbose: bool, begin: Callable, finish: Callable) -> dict[str, Any]:
     from components.base.progress import listening
 
     with quiet("run", verbose) as console, Lines(console) as lines, listening(lines):
@@ -18,7 +52,6 @@ def run_pipeline(plan: Any, until: str, verbose: bool) -> dict[str, Any]:
         with prefect_api():
             from components.base.artifacts import digest
             from components.base.config import flat
-            from components.pipeline.promotion import summary
             from components.registry import tracking
             from flows.pipeline import pipeline
 
@@ -26,7 +59,6 @@ def run_pipeline(plan: Any, until: str, verbose: bool) -> dict[str, Any]:
             tags = {name: getattr(plan, name) for name in ("recipe", "teacher", "seed", "fast")} | {"until": until}
             key = digest([asdict(plan), until])  # a run that was stopped goes on under its own MLflow run
             with tracking.run(name, params=flat(plan.settings), tags=tags, key=key) as run:
+                begin(run)
                 made = pipeline(asdict(plan), run.id, until)
-                told = summary(plan, run.id, made)
-        show_results(lines, told)
-    return told
+                return finish(lines, run, made)

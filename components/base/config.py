@@ -51,6 +51,10 @@ def _fit(value: Any, kind: Any, where: str) -> Any:
         if value is None and type(None) in args:
             return None
         return _fit(value, next(a for a in args if a is not type(None)), where)
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise UserError(f"expected names with their values, got {value!r}", where=where, mend="{name: value}")
+        return {str(name): _inside(args[1], item, f"{where} {name}") for name, item in value.items()}
     if origin is tuple:
         items = value if isinstance(value, list) else [value]
         return tuple(_fit(item, args[0], where) for item in items)
@@ -67,6 +71,16 @@ def _fit(value: Any, kind: Any, where: str) -> Any:
     return value
 
 
+def _inside(kind: Any, value: Any, where: str) -> Any:
+    """A value of a table, which may itself be settings."""
+    if not dataclasses.is_dataclass(kind):
+        return _fit(value, kind, where)
+    if not isinstance(value, dict):
+        raise UserError(f"expected settings, got {value!r}", where=where,
+                        mend=f"known: {', '.join(f.name for f in dataclasses.fields(kind))}")
+    return from_dict(kind, value)
+
+
 def as_dict(config: Any) -> dict[str, Any]:
     """The whole configuration as plain JSON-able values (tuples become lists)."""
     return {f.name: _plain(getattr(config, f.name)) for f in dataclasses.fields(config)}
@@ -75,6 +89,8 @@ def as_dict(config: Any) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return as_dict(value)
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
     return list(value) if isinstance(value, tuple) else value
 
 

@@ -7,8 +7,8 @@ from components import recipes
 from components.base.artifacts import write_json
 from components.datasets.store import Dataset
 from components.pipeline.plan import Plan
-from components.pipeline.rationales import teacher
 from components.pipeline.steps import recipe_code, stage_of, step
+from components.pipeline.teaching import teacher
 
 
 def align(plan: Plan, run: str, dataset: str, splits: str, features: str, rationales: str) -> str:

@@ -13,9 +13,10 @@ from components.datasets.store import Dataset
 from components.pipeline import ingestion
 from components.pipeline.distillation import BASELINE, STUDENT
 from components.pipeline.plan import Plan
-from components.pipeline.rationales import teacher
 from components.pipeline.steps import recipe_code, stage_of, step
+from components.pipeline.teaching import metered
 from components.recipes.protocol import Report
+from components.teachers.protocol import NotOffered
 
 SPLIT = "test"
 HEADLINE = {"seen": "seen.top1_verb", "rare": "rare.top1_verb", "unseen": "unseen.top1_verb", "harmonic": "harmonic"}
@@ -77,17 +78,22 @@ def validate(plan: Plan, run: str, dataset: str, scores: str) -> str:
 
 
 def score_teacher(plan: Plan, run: str, dataset: str, splits: str, features: str) -> str:
-    """The folder of the teacher's own label accuracy on the test split, all names competing: teacher.json."""
-    recipe, asked = recipes.get(plan.recipe), teacher(plan.teacher, features)
+    """The folder of teacher.json: the teacher's own label accuracy on the test split, {} where it gives no scores."""
+    recipe, asked = recipes.get(plan.recipe), metered(plan, run, Dataset(Path(dataset)), features)
     with step(run, "scores teacher") as here:
         def work(part: Path) -> None:
-            write_json(part / "teacher.json", recipe.reference(asked, stage_of(plan, dataset, splits), SPLIT))
+            try:
+                found = recipe.reference(asked, stage_of(plan, dataset, splits), SPLIT)
+            except NotOffered:
+                found = {}  # a recording, say: there is no ceiling to compare with
+            write_json(part / "teacher.json", found)
 
         inputs = {"splits": Path(splits).name, "teacher": dataclasses.asdict(asked.identity)}
         path = here.produce(inputs, work, recipe_code(plan), "components.teachers")
         found = json.loads((path / "teacher.json").read_text())
         here.run.log_metrics(found)
-        here.says(", ".join(f"{k} {100 * found[m]:.1f}" for k, m in HEADLINE.items() if m in found))
+        figures = [f"{k} {100 * found[m]:.1f}" for k, m in HEADLINE.items() if m in found]
+        here.says(", ".join(figures) or "no scores of its own")
     return str(path)
 
 

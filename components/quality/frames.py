@@ -5,7 +5,6 @@ Every row carries `sample`, the name by which a finding points at it. Coordinate
 
 import io
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from components.base import english
 from components.datasets.schema import Sample
 
 Tables = dict[str, pd.DataFrame]
@@ -40,24 +40,6 @@ COLUMNS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 SEEN_GROUPS = ("common", "rare")
 RANKED = 5  # so many verbs are ranked and framed in every prediction
-
-# The commonest English function words. They make up some 40 % of running English text and are nearly absent from other
-# languages, which makes their share a sound test of language on short texts (Dunning 1994 uses letter n-grams instead).
-_FUNCTION_WORDS = (
-    "a about above across after against all along an and any are around as at away be because been before behind being "
-    "below beneath beside between both but by can could do does down each for from front further had has have he her "
-    "here him his how i if in inside into is it its itself like more most near next no none nor not of off on one only "
-    "onto or other out outside over rather same she should since so some somebody someone something such than that the "
-    "their them then there these they this those through to together toward towards under up upon was were what when "
-    "where which while who whose will with within without would you")
-FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
-REFUSAL = re.compile(
-    r"\b(as an? (ai|language model)"
-    r"|i('m| am) (sorry|unable|not able)|i can('t|not)\b|sorry,|unfortunately,? i\b"
-    r"|unable to (see|view|determine|identify|describe|answer|help)"
-    r"|(no|without an?) image (was|is|has been)? ?(provided|given|attached)"
-    r"|cannot (assist|help|comply))", re.IGNORECASE)
-WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 
 def dataset_frame(samples: Iterable[Sample], space: Mapping[str, Any],
@@ -100,14 +82,13 @@ def rationale_frame(records: Iterable[Mapping[str, Any]]) -> Tables:
     rows = []
     for record in records:
         positive, negative, label = (_text(record.get(k)) for k in ("positive", "negative", "label"))
-        said, denied = _words(positive), _words(negative)
-        letters = [c for c in positive + negative if c.isalpha()]
+        said, denied = english.words(positive), english.words(negative)
         kind, role = record.get("kind"), _text(record.get("role"))
         rows.append((record.get("sample"), f"{record.get('sample')} {kind} {role}".strip(), kind, role, label, positive,
                      negative, len(said), len(denied), said != denied,
-                     bool(said) and set(said) - FUNCTION_WORDS <= set(_words(label)),
-                     sum(c.isascii() for c in letters) / len(letters) if letters else math.nan,
-                     _share(said + denied, FUNCTION_WORDS), bool(REFUSAL.search(f"{positive}\n{negative}"))))
+                     english.repeats(positive, label),
+                     english.ascii_share(positive + negative),
+                     english.share(said + denied), english.refuses(f"{positive}\n{negative}")))
     return _tables("rationales", rationales=rows)
 
 
@@ -200,11 +181,3 @@ def _number(value: Any) -> float:
 
 def _text(value: Any) -> str:
     return value.strip() if isinstance(value, str) else ""
-
-
-def _words(text: str) -> list[str]:
-    return [w.lower() for w in WORD.findall(text)]
-
-
-def _share(words: Sequence[str], known: frozenset[str]) -> float:
-    return sum(w in known for w in words) / len(words) if words else math.nan

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from components.datasets.schema import Sample
+from components.teachers.judge import Statement
 from components.teachers.protocol import Answer, Question, Teacher
 
 
@@ -113,13 +114,26 @@ class Recipe(Protocol):
     name: str
 
     def config(self, *, fast: bool = False) -> Any:
-        """The complete nested settings (frozen dataclasses); `fast` the smaller ones for a quick run."""
+        """The complete nested settings (frozen dataclasses); `fast` the smaller ones for a quick run.
+
+        The pipeline reads these groups: `draw` (`components.datasets.draw.DrawSpec`), `ask` with `judge` ("", "same" or
+        a teacher's name) and `again`, and `spend` (`components.teachers.prices.Spend`).
+        """
 
     def questions(self, sample: Sample, config: Any) -> list[Question]:
         """What to ask the teacher about one training sample. Pure; empty where the recipe asks nothing of it."""
 
+    def statement(self, question: Question, answer: Answer) -> Statement | str:
+        """What one answer says that can be judged, or in words why it cannot be used. Pure; validates as `accept`."""
+
+    def repair(self, question: Question, answer: Answer, mended: Statement) -> Answer:
+        """The answer with the two sentences of `mended` in place of its own; with `failure` where that cannot be."""
+
     def accept(self, sample: Sample, answers: Sequence[Answer], config: Any) -> Record | Rejection:
-        """Reads the answers, in the order of `questions`. Pure. Teacher text is untrusted: validate all of it."""
+        """Reads the answers, in the order of `questions`. Pure. Teacher text is untrusted: validate all of it.
+
+        An answer that was refused, rejected or cannot be read has `failure`: why, in words.
+        """
 
     def quality_rows(self, record: Record, label: str) -> list[dict[str, Any]]:
         """The record as rows of the rationale quality suite: sample, kind, role, positive, negative, label."""

@@ -7,7 +7,7 @@ own ImageNet classifier is its evidence for things, and through their names for 
 
 import json
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -26,18 +26,22 @@ from components.encoders import geometry, image, text
 from components.encoders.cache import FeatureCache
 from components.teachers.network import TeacherNetwork
 from components.teachers.pretraining import novelty, vocabulary
-from components.teachers.protocol import Answer, Composite, Identity, Question, View
+from components.teachers.protocol import Answer, Composite, Identity, Question, Teacher, View
+from components.teachers.sight import encoded
 
 WEIGHTS = Path(__file__).with_name("embedded.safetensors")
 SHA256 = "1ab110f4a953316f16daa8baab4f7f07cb0475be3f5a9b294fe6a9faaa0fd920"
+BATCH = 128  # images looked at together
 
 
-class EmbeddedTeacher:
-    """See `components.teachers.protocol.Teacher`. D = E = 384: its grid is already in the text space.
+class EmbeddedTeacher(Teacher):
+    """See `components.teachers.protocol.Teacher`. D = W = 384: grid and words are in the student's own text space.
 
     `features` is a cache of encoder features by sample id; other images are decoded and encoded.
     Raises UserError when the weights are not the shipped ones.
     """
+
+    decoding = {}  # nothing is drawn
 
     def __init__(self, features: FeatureCache | None = None, weights: Path = WEIGHTS):
         if not weights.is_file():
@@ -76,38 +80,13 @@ class EmbeddedTeacher:
 
     # What it sees -----------------------------------------------------------------------------------------------
 
-    def _features(self, views: Sequence[View]) -> np.ndarray:
-        """Encoder features float16 [N, T, C]: cached, composed of cached ones, or computed."""
-        out = np.empty((len(views), image.TOKENS, image.CHANNELS), np.float16)
-        known = [
-            i for i, v in enumerate(views) if self.cached is not None and all(p.id in self.cached for p in parts(v))
-        ]
-        if known:
-            first = self.cached.rows([parts(views[i])[0].id for i in known])
-            mixed = [(k, i) for k, i in enumerate(known) if isinstance(views[i], Composite)]
-            if mixed:
-                second = self.cached.rows([views[i].second.id for _, i in mixed])
-                for (k, i), other in zip(mixed, second, strict=True):
-                    inside = inside_cells(views[i].cells)
-                    first[k, inside] = other[inside]
-            out[known] = first
-        fresh = [i for i in range(len(views)) if i not in set(known)]
-        for start in range(0, len(fresh), 64):
-            rows = fresh[start : start + 64]
-            pictures = [
-                np.asarray(Image.fromarray(views[i].load()).resize((image.SIZE, image.SIZE), Image.Resampling.BILINEAR))
-                for i in rows
-            ]
-            out[rows] = image.features(np.stack(pictures))
-        return out
-
     @torch.inference_mode()
     def _look(self, views: Sequence[View]) -> list["_Sight"]:
         """What it makes of each image; the last few hundred are remembered, as questions come several to an image."""
         new = list({v.id: v for v in views if v.id not in self._seen}.values())
-        for start in range(0, len(new), 128):
-            batch = new[start : start + 128]
-            features = torch.from_numpy(self._features(batch)).float()
+        for start in range(0, len(new), BATCH):
+            batch = new[start : start + BATCH]
+            features = torch.from_numpy(encoded(batch, self.cached)).float()
             # Composites come by the thousand and may be rounded; answers must not depend on what shares their batch.
             rounded = image.native_autocast() if all(isinstance(v, Composite) for v in batch) else nullcontext()
             with rounded, sdpa_kernel(SDPBackend.MATH):  # the fused kernel is slow on CPU here
@@ -148,13 +127,16 @@ class EmbeddedTeacher:
         certain = torch.tensor([s.certainty for s in self._look(images)])[:, None]
         return torch.softmax(certain * self.scales[0] * scenes @ torch.from_numpy(text.embed(candidates)).T, 1).numpy()
 
-    def answer(self, images: Sequence[View], questions: Sequence[Question]) -> list[Answer]:
+    def stream(self, images: Sequence[View], questions: Sequence[Question]) -> Iterator[tuple[int, Answer]]:
         """Fills the properties of the question's schema that it understands; without a schema, one sentence.
 
         Understood: `scene` and `unlike` (sentences), `posture`, `things`, `place`, `activity` (lists of
         {"text", "probability"}), `nouns` (the same, of the region context["box"], fractions x1, y1, x2, y2).
         """
-        return [self._answer(sight, question) for sight, question in zip(self._look(images), questions, strict=True)]
+        for start in range(0, len(questions), BATCH):
+            rows = range(start, min(start + BATCH, len(questions)))
+            for i, sight in zip(rows, self._look([images[i] for i in rows]), strict=True):
+                yield i, self._answer(sight, questions[i])
 
     @torch.inference_mode()
     def _answer(self, sight: "_Sight", question: Question) -> Answer:
@@ -218,16 +200,6 @@ class _Sight:
     def certainty(self) -> float:
         """1 for drawn scenes, falling for what looks unlike them: probabilities flatten."""
         return min(1.0, 1.0 / self.strange**2)
-
-
-def parts(view: View) -> tuple[View, ...]:
-    return (view.first, view.second) if isinstance(view, Composite) else (view,)
-
-
-def inside_cells(cells: tuple[int, int, int, int]) -> np.ndarray:
-    """Indices of the tokens in the rectangle x0, y0, x1, y1 of cells."""
-    x0, y0, x1, y1 = cells
-    return np.arange(image.TOKENS).reshape(image.GRID, image.GRID)[y0:y1, x0:x1].ravel()
 
 
 def centre_crop(picture: np.ndarray, size: int = 224) -> np.ndarray:

@@ -1,10 +1,12 @@
 """What a recipe may ask of any teacher: answers in text, features on a grid, states of words, probabilities."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
+
+from components.base.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,27 +59,54 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, as text (JSON text where a schema was given), with what it cost."""
+    """What came back, as text (JSON text where a schema was given), with what it cost.
+
+    `failure` says in words why there is no usable text (a refusal, JSON that does not fit after all retries); then
+    `text` is empty, the cost is still what it was, and nobody caches it.
+    """
 
     text: str
     seconds: float = 0.0
     tokens_in: int = 0
     tokens_out: int = 0
+    failure: str = ""
+
+
+class NotOffered(UserError):
+    """What was asked is nothing that this teacher can do; recipes that can do without go on."""
 
 
 class Teacher(Protocol):
-    """A frozen multimodal model. Every method is batched and deterministic."""
+    """A frozen multimodal model. Every method is batched, and deterministic as far as `decoding` says.
+
+    Spaces: what a teacher says is text, and a recipe takes text into the student's space itself
+    (`components.encoders.text`). What it sees (`grid`) and how it reads (`words`) live in spaces of the teacher's
+    own, of any width; a recipe learns the way from there. Only the number of cells is fixed: G is
+    `components.encoders.image.GRID`, as boxes and composites are laid on that grid.
+
+    Any method may raise PipelineError when the teacher is out (a server that does not answer, say), and UserError when
+    it turns the caller away; what was yielded before that stays good.
+    """
 
     identity: Identity
+    decoding: Mapping[str, Any]  # how text is drawn (temperature, seed, ...), plain JSON; part of every cache key
+
+    def stream(self, images: Sequence[View], questions: Sequence[Question]) -> Iterator[tuple[int, Answer]]:
+        """(position, answer) for every (image, question) pair, once each, as they complete, in any order.
+
+        The two sequences have equal length. A question that failed for good yields an answer with `failure`.
+        """
 
     def answer(self, images: Sequence[View], questions: Sequence[Question]) -> list[Answer]:
-        """One answer per (image, question) pair; the two sequences have equal length."""
+        """The answers of `stream`, in the order of the questions."""
+        found = dict(self.stream(images, questions))
+        return [found[i] for i in range(len(questions))]
 
     def grid(self, images: Sequence[View]) -> np.ndarray:
         """Image features float32 [N, 1 + T, D]: row 0 sees the whole image, then T = G*G cells, row by row."""
 
     def words(self, texts: Sequence[str]) -> np.ndarray:
-        """Unit text states float32 [N, E] in the space in which the student's scores are taken."""
+        """How the teacher reads texts: unit states float32 [N, W]."""
 
     def score(self, images: Sequence[View], candidates: Sequence[str]) -> np.ndarray:
-        """Probabilities float32 [N, C] over candidate texts, rows summing to 1."""
+        """Probabilities float32 [N, C] over candidate texts, rows summing to 1. May raise NotOffered."""

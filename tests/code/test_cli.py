@@ -38,6 +38,7 @@ def test_help_lists_every_command_and_imports_nothing_heavy():
     ("data", ("draw", "ingest", "validate", "version", "split", "export-swig", "doctor")),
     ("evaluate", ("situation", "hico")),
     ("teacher", ("info", "ask", "train")),
+    ("rationales", ("cost", "cache")),
     ("models", ("list", "show", "rollback")),
     ("names", ("consolidate", "undo")),
     ("evaluate", ("composition",)),
@@ -68,6 +69,14 @@ def test_help_teaches_with_an_example(command):
     (("evaluate", "compositoin"), "did you mean 'composition'?"),
     (("evaluate", "composition", "--scores", "nowhere.npz", "--pairs", "nowhere.json"), "nowhere.json: cannot be read"),
     (("names", "consolidate", "--labels", "nowhere.jsonl", "--out", "x.jsonl"), "nowhere.jsonl: cannot be read"),
+    (("rationales", "--set", "ask.juge=same"), "did you mean 'judge'?"),
+    (("rationales", "costs"), "did you mean 'cost'?"),
+    (("rationales", "cost", "--by", "teachers"), "did you mean 'teacher'?"),
+    (("rationales", "--max-requests", "many"), "not a valid integer"),
+    (("run", "--max-cost", "-1"), "not in the range"),
+    (("rationales", "cache", "prune"), "says nothing of what to remove"),
+    (("rationales", "cache", "prune", "--older-than", "soon"), "for example 36h"),
+    (("rationales", "cache", "import", "nowhere.jsonl"), "nowhere.jsonl: cannot be read"),
 ])
 def test_a_mistake_is_one_clear_error_and_exit_code_2(arguments, says, own_home):
     done = foveate(*arguments)
@@ -132,3 +141,39 @@ def test_pair_scores_are_scored(tmp_path):
     assert json.loads((tmp_path / "r.json").read_text())["best_unseen"] == 1
     assert json.loads(foveate(*arguments, "--mode", "reference", "--json", "-", cwd=tmp_path).stdout)[
         "mode"] == "reference"
+def test_answers_go_from_one_home_to_another(own_home, tmp_path):
+    from colour_teacher import entry
+
+    from components.teachers.cache import AnswerCache
+
+    cache = AnswerCache()
+    for number in range(20):
+        cache.pay(entry(number, run=f"run-{number % 2}"), dataset="colours@1", dollars=0.25)
+    out, other = str(tmp_path / "answers.jsonl"), {"FOVEATE_HOME": str(tmp_path / "other")}
+    assert foveate("rationales", "cache", "export", out).stdout == f"20 answers in {out}\n"
+    assert foveate("rationales", "cache", "import", out, **other).stdout == "20 new answers, 0 were there\n"
+    assert foveate("rationales", "cache", "verify", **other).stdout == "20 answers, all sound\n"
+    assert "nothing was asked yet" in foveate("rationales", "cost", **other).stdout
+    told = json.loads(foveate("rationales", "cost", "--by", "run", "--json").stdout)
+    assert told["run-0"]["dollars"] == 2.5 and told["all"]["requests"] == 20
+    assert "5.0000" in foveate("rationales", "cost", "--by", "dataset").stdout
+    assert "10 answers would be removed" in foveate("rationales", "cache", "prune", "--run", "run-1").stdout
+    assert "10 answers removed" in foveate("rationales", "cache", "prune", "--run", "run-1", "--yes").stdout
+    stats = json.loads(foveate("rationales", "cache", "stats", "--json").stdout)
+    assert stats["answers"] == 10 and stats["runs"] == {"run-0": 10}
+    assert "10 answers in" in foveate("rationales", "cache", "stats").stdout
+
+
+def test_damaged_answers_are_told_with_exit_code_1(own_home):
+    from colour_teacher import entry
+
+    from components.teachers.cache import AnswerCache
+
+    cache, bad = AnswerCache(), entry(1)
+    cache.pay(bad)
+    with cache.shards.writing(int(bad.image[0], 16)) as (db, _):
+        db.execute("UPDATE answers SET tokens_in = 7")
+    done = foveate("rationales", "cache", "verify")
+    assert done.returncode == 1 and bad.image in done.stderr and "prune --damaged --yes" in done.stderr
+    assert "1 answers removed" in foveate("rationales", "cache", "prune", "--damaged", "--yes").stdout
+    assert foveate("rationales", "cache", "verify").returncode == 0

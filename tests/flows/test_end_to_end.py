@@ -3,13 +3,14 @@
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from components.teachers.cache import AnswerCache
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-c", "from flows.cli import main; main()")
@@ -35,8 +36,7 @@ class Home:
         return process.returncode, out, err
 
     def answers(self) -> int:
-        with sqlite3.connect(self.folder / "cache" / "answers" / "answers.sqlite") as db:
-            return db.execute("SELECT count(*) FROM answers").fetchone()[0]
+        return AnswerCache(self.folder / "cache" / "answers").stats().answers
 
     def running(self) -> list[str]:
         """Command lines of the processes that work in this state folder."""

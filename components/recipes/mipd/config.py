@@ -4,14 +4,21 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from components.datasets.scenes.spec import DrawSpec
+from components.teachers.prices import Spend
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Rationales: `version` of the prompts (part of every cache key)."""
+    """Rationales: `version` of the prompts (part of every cache key).
+
+    `judge` judges them: nobody (""), the teacher itself ("same"), or another teacher by name. `again`: how often a
+    rejected or unreadable answer is asked for again, with another prompt (of a teacher that reads prompts).
+    """
 
     version: str = "1"
     gaze: bool = True
+    judge: str = ""
+    again: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +119,7 @@ class Config:
     recipe: str = "mipd"
     draw: DrawSpec = field(default_factory=DrawSpec)
     ask: Ask = field(default_factory=Ask)
+    spend: Spend = field(default_factory=Spend)
     align: Align = field(default_factory=Align)
     student: Architecture = field(default_factory=Architecture)
     distil: Distil = field(default_factory=Distil)

@@ -4,15 +4,19 @@ A glimpse tells the scene without a label: posture, things, place, a sentence, a
 A gaze tells what fills a role's box. Prompts never name the true verb or noun: what is learnt must come from pixels.
 """
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from typing import Any
 
+from components.base import english
 from components.datasets.schema import Sample
 from components.recipes.protocol import Record, Rejection
+from components.teachers.judge import Statement
 from components.teachers.protocol import Answer, Question
 
 KINDS = ("posture", "things", "place")
+FIELDS = {"glimpse": (KINDS, ("scene", "unlike")), "gaze": (("nouns",), ("positive", "negative"))}
 LONGEST = 300  # characters of a sentence, 60 of a phrase: teacher text is untrusted
 
 _PHRASES = {
@@ -77,7 +81,7 @@ def accept(sample: Sample, answers: Sequence[Answer]) -> Record | Rejection:
 
     A gaze that cannot be read is left out by itself, with its reason under "left_out"; the glimpse is indispensable.
     """
-    glimpse = read(answers[0].text, KINDS, ("scene", "unlike"))
+    glimpse = read(answers[0], "glimpse")
     if isinstance(glimpse, str):
         return Rejection(sample.id, f"glimpse: {glimpse}")
     if sample.label and glimpse["scene"].strip(" .").lower() == sample.label.lower():
@@ -86,7 +90,7 @@ def accept(sample: Sample, answers: Sequence[Answer]) -> Record | Rejection:
     for role, answer in zip(
         grounded(sample.annotation or {"width": 1, "height": 1, "bb": {}}), answers[1:], strict=False
     ):
-        gaze = read(answer.text, ("nouns",), ("positive", "negative"))
+        gaze = read(answer, "gaze")
         if isinstance(gaze, str):
             left_out[role] = gaze
         else:
@@ -94,10 +98,42 @@ def accept(sample: Sample, answers: Sequence[Answer]) -> Record | Rejection:
     return Record(sample.id, {"glimpse": glimpse, "gaze": gazes, "left_out": left_out})
 
 
-def read(text: str, lists: Sequence[str], sentences: Sequence[str]) -> dict[str, Any] | str:
-    """The checked content of a teacher's JSON, or in words what is wrong with it."""
+def statement(question: Question, answer: Answer) -> Statement | str:
+    """What an answer says that can be judged, or in words why it cannot be used."""
+    found = read(answer, question.kind)
+    if isinstance(found, str):
+        return found
+    lists, (positive, negative) = FIELDS[question.kind]
+    box = question.context.get("box")
+    return Statement(found[positive], found[negative], tuple(t for name in lists for t, _ in found[name]),
+                     tuple(box) if box else None)
+
+
+def repaired(question: Question, answer: Answer, mended: Statement) -> Answer:
+    """The answer with the sentences of `mended`.
+
+    What is learnt of a gaze are its first two nouns: those that the mended sentences name come first, and where the
+    true one names none of them, the answer fails.
+    """
+    reply = json.loads(answer.text)
+    reply |= dict(zip(FIELDS[question.kind][1], (mended.positive, mended.negative), strict=True))
+    if question.kind == "gaze":
+        nouns = sorted(filter(_phrase, reply["nouns"]), key=lambda n: (
+            not english.names(mended.positive, n["text"]), not english.names(mended.negative, n["text"])))
+        if not english.names(mended.positive, nouns[0]["text"]):
+            return dataclasses.replace(answer, text="", failure="the repaired sentence names none of the nouns")
+        chances = sorted((n["probability"] for n in nouns), reverse=True)
+        reply["nouns"] = [n | {"probability": p} for n, p in zip(nouns, chances, strict=True)]
+    return dataclasses.replace(answer, text=json.dumps(reply, ensure_ascii=False))
+
+
+def read(answer: Answer, kind: str) -> dict[str, Any] | str:
+    """The checked content of a teacher's JSON to a question of a kind, or in words what is wrong with it."""
+    if answer.failure:
+        return answer.failure
+    lists, sentences = FIELDS[kind]
     try:
-        reply = json.loads(text)
+        reply = json.loads(answer.text)
     except ValueError:
         return "not JSON"
     if not isinstance(reply, dict):

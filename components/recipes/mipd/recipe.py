@@ -11,6 +11,7 @@ from components.datasets.schema import Sample
 from components.recipes.mipd import rationales
 from components.recipes.mipd.config import Align, Config, Distil
 from components.recipes.protocol import ExportSpec, Gates, Record, Rejection, Report, Stage
+from components.teachers.judge import Statement
 from components.teachers.protocol import Answer, Question, Teacher
 
 
@@ -32,6 +33,12 @@ class Mipd:
 
     def questions(self, sample: Sample, config: Config) -> list[Question]:
         return rationales.questions(sample, config.ask.version, config.ask.gaze)
+
+    def statement(self, question: Question, answer: Answer) -> Statement | str:
+        return rationales.statement(question, answer)
+
+    def repair(self, question: Question, answer: Answer, mended: Statement) -> Answer:
+        return rationales.repaired(question, answer, mended)
 
     def accept(self, sample: Sample, answers: Sequence[Answer], config: Config) -> Record | Rejection:
         return rationales.accept(sample, answers)

@@ -21,7 +21,7 @@ from components.recipes.mipd.config import Config
 from components.recipes.mipd.data import Lexicon, Situations
 from components.recipes.mipd.model import Student
 from components.recipes.mipd.targets import load_meta
-from components.teachers.embedded import inside_cells
+from components.teachers.sight import inside_cells
 
 
 def build(

@@ -1,0 +1,106 @@
+"""What the commands share: how they look, the options that name a run and limit its cost, and running it."""
+
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from components.base.errors import nearest
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+def _verbose(context: click.Context, _option: click.Option, value: bool) -> None:
+    root = context.find_root()
+    root.meta["verbose"] = root.meta.get("verbose", False) or value
+
+
+verbose_option = click.option("--verbose", is_flag=True, expose_value=False, callback=_verbose,
+                              help="Show library logs and tracebacks.")
+
+
+class Command(click.Command):
+    """A command that keeps the example block of its help as it is written, and takes --verbose."""
+
+    def __init__(self, *args: Any, **settings: Any):
+        super().__init__(*args, **settings)
+        verbose_option(self)
+
+
+class Commands(click.Group):
+    """Commands in the order of the pipeline; a misspelt one is answered with the nearest."""
+
+    command_class = Command
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def resolve_command(self, context: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            context.fail(f"no command '{args[0]}'. {nearest(args[0], self.commands).capitalize()}".strip())
+        return super().resolve_command(context, args)
+
+
+Commands.group_class = Commands
+
+
+def emit(value: Any, where: str) -> None:
+    """Writes JSON to a file, or to standard output for '-'."""
+    if where == "-":
+        click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+    else:
+        from components.base.artifacts import write_json
+
+        write_json(Path(where).absolute(), value)
+
+
+def plan_options(command: Callable) -> Callable:
+    """The options that name a run; the command gets them as one `components.pipeline.plan.Plan`."""
+    @click.option("--data", type=FOLDER, help="A folder of images instead of the drawn scenes.")
+    @click.option("--annotations", type=FILE, help="Their annotations (SWiG JSON: image name to entry).")
+    @click.option("--space", type=FILE, help="Their lexicon (schema of imsitu_space.json).")
+    @click.option("--recipe", default="mipd", show_default=True, help="The distillation method.")
+    @click.option("--teacher", default="embedded", show_default=True, help="The teacher that is asked.")
+    @click.option("--seed", default=0, show_default=True, help="Seeds drawing, splits and training.")
+    @click.option("--fast", is_flag=True, help="A small draw and short training: minutes, and no evidence.")
+    @click.option("--set", "changes", multiple=True, metavar="A.B=C", help="Change a setting; may be repeated.")
+    @click.option("--json", "json_to", metavar="FILE|-", help="Write the outcome as JSON.")
+    @functools.wraps(command)
+    def with_plan(*, data, annotations, space, recipe, teacher, seed, fast, changes, **rest):
+        if click.get_current_context().invoked_subcommand:
+            return None  # the command below a stage works on files, not on a run
+        from components.pipeline.plan import make
+
+        paths = {k: str(v) if v else None for k, v in (("data", data), ("annotations", annotations), ("space", space))}
+        plan = make(recipe=recipe, teacher=teacher, seed=seed, fast=fast, changes=changes, **paths)
+        return command(plan=plan, **rest)
+    return with_plan
+
+
+def limit_options(command: Callable) -> Callable:
+    """The options that limit what teachers may cost."""
+    for option in (
+            click.option("--dry-run", "dry", is_flag=True, help="Say what asking would cost, and ask nothing."),
+            click.option("--max-requests", type=click.IntRange(min=0), help="Stop when this run has asked so often."),
+            click.option("--max-cost", type=click.FloatRange(min=0), metavar="DOLLARS",
+                         help="Stop when this run has cost so much.")):
+        command = option(command)
+    return command
+
+
+def run_until(plan: Any, until: str, json_to: str | None, max_cost: float | None = None,
+              max_requests: int | None = None, dry: bool = False) -> None:
+    """Makes everything up to a stage, or with `dry` says what asking the teacher for it would cost."""
+    from flows.run import dry_run, run_pipeline
+
+    spoken = click.get_current_context().find_root().meta.get("verbose", False)
+    if dry:
+        summary = dry_run(plan, until, verbose=spoken)
+    else:
+        summary = run_pipeline(plan, until, verbose=spoken, limits=(max_requests, max_cost))
+    if json_to:
+        emit(summary, json_to)
