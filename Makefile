@@ -23,7 +23,7 @@ ui: $(STAMP)     ## MLflow and Prefect in the browser, over what was run
 lint: $(STAMP)   ## style
 	$(BIN)/ruff check .
 
-results: $(STAMP)  ## re-make docs/results (three seeds; takes about an hour)
+results: $(STAMP)  ## re-make docs/results (three seeds; takes about 35 minutes)
 	$(BIN)/python -m benchmarks.results $(ARGS)
 
 clean:           ## remove the environment and caches; the state folder stays
