@@ -21,12 +21,13 @@ from jsonschema import Draft202012Validator
 from components.base.artifacts import digest, file_digest
 from components.base.errors import UserError
 from components.base.home import state
+from components.base.text import line
 from components.encoders.cache import FeatureCache
 from components.teachers import choice
 from components.teachers.protocol import Answer, Identity, NotOffered, Question, View
 from components.teachers.sight import BorrowedSight
 from components.teachers.specs import Spec
-from components.teachers.untrusted import Unfit, line, read
+from components.teachers.untrusted import Unfit, read
 
 FORM = 1  # of the index: a change of how keys are made makes it anew
 _NAME = {"type": "string", "minLength": 1, "maxLength": 300}

@@ -98,7 +98,7 @@ def read(text: str, lists: Sequence[str], sentences: Sequence[str]) -> dict[str,
     """The checked content of a teacher's JSON, or in words what is wrong with it."""
     try:
         reply = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "not JSON"
     if not isinstance(reply, dict):
         return "not a JSON object"
