@@ -52,7 +52,7 @@ class TransformersTeacher(Teacher):
         self.settings = spec.settings
         folder, name, revision = checkpoint.find(spec.where)
         self.model, self.processor = checkpoint.load(folder, self.settings.device, self.settings.dtype)
-        self.identity = Identity("transformers", name, revision)
+        self.identity, self.eyes = Identity("transformers", name, revision), revision
         self.decoding: Mapping[str, Any] = {
             **{k: getattr(self.settings, k) for k in ("max_tokens", "temperature", "side", "attempts")},
             **({"seed": self.settings.seed} if self.settings.temperature else {}),

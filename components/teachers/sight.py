@@ -45,8 +45,8 @@ def inside_cells(cells: tuple[int, int, int, int]) -> np.ndarray:
 class BorrowedSight(Teacher):
     """`grid` and `words` of a teacher that only talks (a server, a recording): those of the frozen encoders.
 
-    This is declared, not hidden: `eyes` is told with the identity, and belongs into the key of whatever is made of the
-    grid. D = 592, the encoder's channels; W = 384, the student's own text space.
+    This is declared, not hidden: `eyes` names the encoders. D = 592, the channels of the image encoder; W = 384, the
+    student's own text space.
     """
 
     eyes = f"{image.REVISION} and {text.REVISION}"
