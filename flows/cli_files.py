@@ -1,5 +1,6 @@
 """The commands on files in the field's own formats, scorers and the data doctor; `flows.cli` gives them places."""
 
+import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -170,22 +171,33 @@ def split(dataset, out, seed, dev, test, protocol, unseen_share, rare_share, pse
 @click.option("--space", type=FILE, help="The lexicon of SWiG or imSitu annotations: imsitu_space.json.")
 @click.option("--images", type=FOLDER, help="Also decode every image and compare its size.")
 @click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="For the images.")
+@click.option("--mended", type=FOLDER, help="Write mended copies of SWiG files into this new folder.")
 @click.option("--json", "json_to", metavar="FILE|-", help="Write everything found as JSON.")
-def doctor(annotations, space, images, workers, json_to) -> None:
+def doctor(annotations, space, images, workers, mended, json_to) -> None:
     """List what is wrong in annotations of SWiG, imSitu and HICO-DET.
 
     \b
     foveate data doctor train.json dev.json test.json --space imsitu_space.json --images images_512
     foveate data doctor anno_bbox.mat --json findings.json
     foveate data doctor trainval_hico.json --images images/train2015
+    foveate data doctor train.json --space imsitu_space.json --mended sound
 
     What a file is, its content says; published files are recognised byte for byte. Every finding names file, image,
-    field, role and mend. Exit code 1 where there is an error; warnings change no number.
+    field, role and mend. Exit code 1 where there is an error; warnings change no number. Nothing is changed, unless
+    --mended asks for copies: there a faulty box is cut to its image, or dropped where nothing is left of it, an entry
+    with another fault is left out, and each change is listed.
     """
+    if mended and not space:
+        raise UserError("is needed to tell which entries are sound", where="--space", mend="give imsitu_space.json")
     from components.datasets.doctor import examine
 
     found = examine(annotations, space, images, workers=workers, progress=_progress("images"))
     record = found.record()
+    if mended:
+        from components.datasets.mending import mend_files
+
+        changes = mend_files(annotations, space, mended)
+        record["changes"] = [dataclasses.asdict(c) for c in changes]
     if json_to:
         _emit(record, json_to)
     if json_to != "-":
@@ -194,10 +206,11 @@ def doctor(annotations, space, images, workers, json_to) -> None:
             figures = ", ".join(f"{file[k]:,} {k}" for k in ("images", "verbs", "nouns", "pairs", "interactions",
                                                              "invisible") if k in file)
             click.echo(f"{file['file']}: {file['form']}, {figures}; {known or 'not a published file'}")
-        for finding in found.findings[:SHOWN]:
-            click.echo(str(finding))
-        if len(found.findings) > SHOWN:
-            click.echo(f"and {len(found.findings) - SHOWN:,} more: --json lists all")
+        for listed in (found.findings, changes if mended else ()):
+            for one in listed[:SHOWN]:
+                click.echo(str(one))
+            if len(listed) > SHOWN:
+                click.echo(f"and {len(listed) - SHOWN:,} more: --json lists all")
         click.echo(f"{record['errors']:,} errors, {record['warnings']:,} warnings")
     if found.errors:
         raise click.exceptions.Exit(1)
