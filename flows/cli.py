@@ -178,17 +178,7 @@ def version(dataset, name) -> None:
     click.echo(version_folder(dataset, name))
 
 
-@data.command()
-@click.argument("dataset", type=FOLDER)
-@click.option("--out", type=FOLDER, required=True, help="Where splits.json is written.")
-@click.option("--seed", default=0, show_default=True)
-@click.option("--dev", type=float, help="Tuning images a seen label: a count, or a share below 1.")
-@click.option("--test", type=float, help="Test images a seen label: a count, or a share below 1.")
-def split(dataset, out, seed, dev, test) -> None:
-    """Split a dataset into train, dev and test, with unseen verbs: `foveate data split dataset --out splits`."""
-    from components.pipeline.commands import split_dataset
-
-    click.echo(split_dataset(dataset, out, seed, dev, test))
+data.command("split")(cli_files.split)
 
 
 @data.command("export-swig")

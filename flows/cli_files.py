@@ -1,5 +1,6 @@
 """The commands on files in the field's own formats, scorers and the data doctor; `flows.cli` gives them places."""
 
+import dataclasses
 import sys
 from collections.abc import Callable
 
@@ -83,6 +84,7 @@ def _self_test(json_to: str | None) -> None:
 @click.option("--train", type=FILE, help="trainval_hico.json: counts for rare, RF-UC and NF-UC.")
 @click.option("--setting", type=click.Choice(["rf-uc", "nf-uc", "uo", "uv"]), help="Score unseen and seen apart.")
 @click.option("--lists", type=FILE, help="Unseen interactions by setting (below).")
+@click.option("--space", type=FILE, help="imsitu_space.json of a split folder: P is predictions.jsonl of a run there.")
 @click.option("--per-image", type=click.IntRange(0), default=100, show_default=True, metavar="N",
               help="Keep an image's best N detections; 0 keeps all, as the first evaluator did.")
 @click.option("--json", "json_to", metavar="FILE|-", help="Write the whole report as JSON.")
@@ -93,6 +95,7 @@ def hico(json_to, **settings) -> None:
     foveate evaluate hico --predictions P.jsonl --annotations test_hico.json --train trainval_hico.json
     foveate evaluate hico --predictions P.jsonl --annotations anno_bbox.mat --setting rf-uc
     foveate evaluate hico ... --setting uo --lists unseen.json --json scores.json
+    foveate evaluate hico --predictions predictions.jsonl --space hico-rf-uc/imsitu_space.json ...
 
     \b
     A line of P: {"image": name, "hois": [{"hoi_category_id": 1 to 600,
@@ -110,26 +113,82 @@ def hico(json_to, **settings) -> None:
         click.echo(scoring.table(report))
 
 
+@click.argument("dataset", type=FOLDER)
+@click.option("--out", type=FOLDER, required=True, help="Where splits.json, or the folder of a protocol, is written.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--dev", type=float, help="Tuning images a seen label: a count, or a share below 1.")
+@click.option("--test", type=float, help="Test images a seen label: a count, or a share below 1.")
+@click.option("--protocol", type=click.Choice(["verbs", "triples", "rf-uc", "nf-uc", "uo", "uv"]),
+              help="Split the published files instead (below).")
+@click.option("--images", type=FOLDER, help="Where their images are (default: images/ beside the files).")
+@click.option("--unseen", type=FILE, help="verbs: the unseen ones (JSON list, or one a line) instead of a draw.")
+@click.option("--rare", type=FILE, help="verbs: the rare ones, instead of those with the fewest images.")
+@click.option("--unseen-share", type=float, default=0.1, show_default=True, help="verbs: how many to draw.")
+@click.option("--rare-share", type=float, default=0.2, show_default=True, help="verbs: how many are rare.")
+@click.option("--pseudo-share", type=float, help="Seen verbs held out for tuning (default: verbs 0.1, HICO-DET 0).")
+@click.option("--sparsity", type=int, default=10, show_default=True, help="triples: at most so often is rare.")
+@click.option("--lists", type=FILE, help="uo, uv: unseen interactions, as for `foveate evaluate hico`.")
+def split(dataset, out, seed, dev, test, protocol, unseen_share, rare_share, pseudo_share, **files) -> None:
+    """Split into train, dev and test, with unseen verbs.
+
+    \b
+    foveate data split dataset --out splits
+    foveate data split swig --protocol verbs --unseen l10.txt --out swig-l10 && foveate run --data swig-l10
+    foveate data split swig --protocol triples --out groups
+    foveate data split hico_20160224_det --protocol rf-uc --out hico-rf-uc && foveate run --data hico-rf-uc
+
+    Without a protocol DATASET is an ingested dataset. With one it is a folder of published files: train.json, dev.json,
+    test.json and imsitu_space.json for verbs (as L10 and L20 of Ov-SWiG) and triples (imSitu's sparsity), anno_bbox.mat
+    for the settings of HICO-DET. The new folder has the files of SWiG, linked images, groups.json for the scorer and
+    splits.json, which a run keeps to; triples writes groups only, of images, for dev and test.
+
+    Pseudo-unseen verbs are taken from train and test and kept for tuning; --pseudo-share 0 is the protocol as
+    published, and leaves nothing to tune the preference for seen verbs with.
+    """
+    from components.pipeline import commands
+
+    if protocol is None:
+        click.echo(commands.split_dataset(dataset, out, seed, dev, test))
+        return
+    for option, given in (("--dev", dev), ("--test", test)):
+        if given is not None:
+            raise UserError("the published files say what is dev and test", where=option, mend="leave it out")
+    pseudo = pseudo_share if pseudo_share is not None else 0.1 if protocol == "verbs" else 0.0
+    shares = {"unseen": unseen_share, "rare": rare_share, "pseudo": pseudo}
+    click.echo(commands.split_files(dataset, out, protocol, seed=seed, shares=shares, **files))
+
+
 @click.argument("annotations", nargs=-1, required=True, type=FILE)
 @click.option("--space", type=FILE, help="The lexicon of SWiG or imSitu annotations: imsitu_space.json.")
 @click.option("--images", type=FOLDER, help="Also decode every image and compare its size.")
 @click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="For the images.")
+@click.option("--mended", type=FOLDER, help="Write mended copies of SWiG files into this new folder.")
 @click.option("--json", "json_to", metavar="FILE|-", help="Write everything found as JSON.")
-def doctor(annotations, space, images, workers, json_to) -> None:
+def doctor(annotations, space, images, workers, mended, json_to) -> None:
     """List what is wrong in annotations of SWiG, imSitu and HICO-DET.
 
     \b
     foveate data doctor train.json dev.json test.json --space imsitu_space.json --images images_512
     foveate data doctor anno_bbox.mat --json findings.json
     foveate data doctor trainval_hico.json --images images/train2015
+    foveate data doctor train.json --space imsitu_space.json --mended sound
 
     What a file is, its content says; published files are recognised byte for byte. Every finding names file, image,
-    field, role and mend. Exit code 1 where there is an error; warnings change no number.
+    field, role and mend. Exit code 1 where there is an error; warnings change no number. Nothing is changed, unless
+    --mended asks for copies: there a faulty box is cut to its image, or dropped where nothing is left of it, an entry
+    with another fault is left out, and each change is listed.
     """
+    if mended and not space:
+        raise UserError("is needed to tell which entries are sound", where="--space", mend="give imsitu_space.json")
     from components.datasets.doctor import examine
 
     found = examine(annotations, space, images, workers=workers, progress=_progress("images"))
     record = found.record()
+    if mended:
+        from components.datasets.mending import mend_files
+
+        changes = mend_files(annotations, space, mended)
+        record["changes"] = [dataclasses.asdict(c) for c in changes]
     if json_to:
         emit(record, json_to)
     if json_to != "-":
@@ -138,10 +197,11 @@ def doctor(annotations, space, images, workers, json_to) -> None:
             figures = ", ".join(f"{file[k]:,} {k}" for k in ("images", "verbs", "nouns", "pairs", "interactions",
                                                              "invisible") if k in file)
             click.echo(f"{file['file']}: {file['form']}, {figures}; {known or 'not a published file'}")
-        for finding in found.findings[:SHOWN]:
-            click.echo(str(finding))
-        if len(found.findings) > SHOWN:
-            click.echo(f"and {len(found.findings) - SHOWN:,} more: --json lists all")
+        for listed in (found.findings, changes if mended else ()):
+            for one in listed[:SHOWN]:
+                click.echo(str(one))
+            if len(listed) > SHOWN:
+                click.echo(f"and {len(listed) - SHOWN:,} more: --json lists all")
         click.echo(f"{record['errors']:,} errors, {record['warnings']:,} warnings")
     if found.errors:
         raise click.exceptions.Exit(1)

@@ -83,6 +83,6 @@ def save_mat(file, train, test, actions):
                          "hoi": structs(of, ("id", "bboxhuman", "bboxobject", "connection", "invis"))})
         return structs(rows, ("filename", "size", "hoi"))
 
-    words = structs([{"nname": thing, "vname": verb, "vname_ing": verb + "ing"} for verb, thing in actions],
-                    ("nname", "vname", "vname_ing"))
+    words = structs([{"nname": thing, "vname": verb, "vname_ing": verb.removesuffix("e") + "ing"}
+                     for verb, thing in actions], ("nname", "vname", "vname_ing"))
     savemat(file, {"bbox_train": split(train), "bbox_test": split(test), "list_action": words})

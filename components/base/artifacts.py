@@ -9,11 +9,13 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from components.base.errors import UserError
 from components.base.home import state
 
 
@@ -60,6 +62,23 @@ def produce(stage: str, inputs: dict[str, Any], work: Callable[[Path], None]) ->
         shutil.rmtree(done, ignore_errors=True)
         part.rename(done)
     return done, False
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A working folder that becomes `out` when the block ends well; after any error nothing is left.
+
+    Raises UserError where `out` holds something already.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError("the folder is not empty", where=str(out), mend="choose a new folder")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
+        work = Path(temporary) / "new"
+        work.mkdir()
+        yield work
+        shutil.rmtree(out, ignore_errors=True)
+        work.rename(out)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -47,11 +47,13 @@ class HoiImage:
 
 @dataclass(frozen=True, slots=True)
 class Hico:
-    """One split. `kinds` maps an interaction's number to its verb and object, for those the file tells of."""
+    """One split. `kinds` maps an interaction's number to its verb and object, for those the file tells of; `words` to
+    its name as text ("riding a horse"), where the file has words (.mat)."""
 
     file: str
     images: list[HoiImage]
     kinds: dict[int, Kind]
+    words: dict[int, str] = field(default_factory=dict)
 
     def counts(self) -> dict[int, int]:
         """Pairs of each interaction, the basis of "rare" (fewer than 10 in training) and of zero-shot settings."""
@@ -180,7 +182,8 @@ def _read_mat(file: Path, split: str) -> Hico:
         content = loadmat(str(file), variable_names=[key, "list_action"], simplify_cells=True)
         records, actions = _many(content[key]), _many(content["list_action"])
         kinds = {i: (str(a["vname"]), str(a["nname"])) for i, a in enumerate(actions, 1)}
-        return Hico(str(file), [_mat_image(record) for record in records], kinds)
+        words = {i: _words(str(a["vname"]), str(a["vname_ing"]), str(a["nname"])) for i, a in enumerate(actions, 1)}
+        return Hico(str(file), [_mat_image(record) for record in records], kinds, words)
     except OSError as error:
         raise UserError(f"cannot be read ({error.strerror or error})", where=str(file), mend="check it") from error
     except Exception as error:  # of a broken file loadmat raises what it likes
@@ -210,6 +213,12 @@ def _mat_image(record: dict[str, Any]) -> HoiImage:
             else:
                 image.pairs.append(Pair(number, tuple(ends[0]), tuple(ends[1])))
     return image
+
+
+def _words(verb: str, participle: str, thing: str) -> str:
+    """An interaction as text: "riding a horse"."""
+    doing = "no interaction with" if verb == "no_interaction" else participle
+    return f"{doing} {'an' if thing[0] in 'aeiou' else 'a'} {thing}".replace("_", " ")
 
 
 def _many(value: Any) -> list[Any]:

@@ -7,7 +7,7 @@ common and rare ones in all three.
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,21 @@ class Splits:
         """The labels that training may know nothing of."""
         return frozenset(self.verbs["unseen"]) | frozenset(self.verbs["pseudo_unseen"])
 
+    def by_id(self, names: Mapping[str, str], where: str) -> "Splits":
+        """The same splits where samples are told by id: these are told by name, and `names` maps ids to names.
+
+        Raises UserError for a name that no id has.
+        """
+        ids = {name: id for id, name in names.items()}
+        parts = []
+        for split in ("train", "dev", "test"):
+            lost = [name for name in getattr(self, split) if name not in ids]
+            if lost:
+                raise UserError(f"'{lost[0]}' of {split} is no image of the dataset ({len(lost)} such images)",
+                                where=where, mend="make the splits again with `foveate data split`")
+            parts.append(tuple(ids[name] for name in getattr(self, split)))
+        return Splits(self.seed, self.verbs, *parts)
+
     def content(self) -> dict[str, Any]:
         return {"seed": self.seed, "verbs": {group: list(self.verbs[group]) for group in GROUPS},
                 "train": list(self.train), "dev": list(self.dev), "test": list(self.test)}
@@ -96,11 +111,11 @@ def make_splits(labels: Mapping[str, str | None], spec: SplitSpec) -> Splits:
     for id, label in labels.items():
         if label is not None:
             members[label].append(id)
-    _check_lists(spec, members)
+    check_lists(spec, members)
     if not members:
         train, dev, test = _cut(list(labels), spec, "")
         return _finish(spec, dict.fromkeys(GROUPS, ()), train, dev, test)
-    unseen, pseudo = _held_out(sorted(members), spec)
+    unseen, pseudo = held_out_labels(sorted(members), spec)
     train, dev, test = [], [], []
     rare = set(spec.rare or ())
     for label in sorted(members):
@@ -123,10 +138,11 @@ def make_splits(labels: Mapping[str, str | None], spec: SplitSpec) -> Splits:
 def _finish(spec: SplitSpec, verbs: dict[str, tuple[str, ...]], *parts: list[str]) -> Splits:
     if not parts[0]:
         raise UserError("no image is left for training", where="splits", mend="lower dev and test, or add images")
-    return Splits(spec.seed, verbs, *(tuple(_shuffled(part, spec.seed, "")) for part in parts))
+    return Splits(spec.seed, verbs, *(tuple(shuffled(part, spec.seed, "")) for part in parts))
 
 
-def _check_lists(spec: SplitSpec, known: Mapping[str, Any]) -> None:
+def check_lists(spec: SplitSpec, known: Collection[str]) -> None:
+    """Raises UserError for a listed label that is unknown or in two lists, and for shares that are none."""
     owner: dict[str, str] = {}
     for field in ("unseen", "pseudo_unseen", "rare"):
         for verb in getattr(spec, field) or ():
@@ -143,10 +159,10 @@ def _check_lists(spec: SplitSpec, known: Mapping[str, Any]) -> None:
             raise UserError(f"must be a share below 1 or a whole count, got {value}", where=f"splits: {field}")
 
 
-def _held_out(labels: list[str], spec: SplitSpec) -> tuple[set[str], set[str]]:
+def held_out_labels(labels: list[str], spec: SplitSpec) -> tuple[set[str], set[str]]:
     """The unseen and the pseudo-unseen labels: those listed, else a seeded draw from what no list claims."""
     free = [v for v in labels if all(v not in (named or ()) for named in (spec.unseen, spec.pseudo_unseen, spec.rare))]
-    order = _shuffled(free, spec.seed, "verbs")
+    order = shuffled(free, spec.seed, "verbs")
     unseen, pseudo = spec.unseen, spec.pseudo_unseen
     if unseen is None:
         count = round(spec.unseen_share * len(labels))
@@ -158,13 +174,13 @@ def _held_out(labels: list[str], spec: SplitSpec) -> tuple[set[str], set[str]]:
 
 def _cut(ids: list[str], spec: SplitSpec, salt: str) -> tuple[list[str], list[str], list[str]]:
     """Train, dev and test of one label; at least one image is left for training where shares are asked for."""
-    order = _shuffled(ids, spec.seed, salt)
+    order = shuffled(ids, spec.seed, salt)
     test, dev = (int(v) if v >= 1 else min(round(v * len(ids)), max(len(ids) - 1, 0)) for v in (spec.test, spec.dev))
     dev = dev if spec.dev >= 1 else min(dev, max(len(ids) - test - 1, 0))
     return order[test + dev:], order[test:test + dev], order[:test]
 
 
-def _shuffled(items: list[str], seed: int, salt: str) -> list[str]:
+def shuffled(items: list[str], seed: int, salt: str) -> list[str]:
     """Ordered by a keyed hash: independent of the order of `items` and of any random generator's version."""
     return sorted(items, key=lambda item: hashlib.sha256(f"{seed}/{salt}/{item}".encode()).digest())
 

@@ -1,11 +1,9 @@
 """Writes a dataset in the files of SWiG, and reads such files: split JSON, imsitu_space.json, images/<verb>_<n>.jpg."""
 
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from components.base.artifacts import write_json
+from components.base.artifacts import new_folder, write_json
 from components.base.errors import UserError
 from components.base.reading import read_json
 from components.datasets.images import suffix
@@ -25,17 +23,13 @@ def export_swig(dataset: Path, splits: Path, out: Path) -> Path:
     without annotation, and where `out` holds something already.
     """
     data, parts = Dataset(dataset), Splits.load(splits)
-    if out.exists() and any(out.iterdir()):
-        raise UserError("the folder is not empty", where=str(out), mend="choose a new folder")
     if data.space is None:
         raise UserError("the dataset has no annotations", where=str(dataset), mend="ingest it with an annotation file")
     split_of = {id: split for split in SPLITS for id in getattr(parts, split)}
     entries: dict[str, dict[str, Entry]] = {split: {} for split in SPLITS}
     used: set[str] = set()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
-        work = Path(temporary) / "swig"
-        (work / "images").mkdir(parents=True)
+    with new_folder(out) as work:
+        (work / "images").mkdir()
         for sample in data.samples(split_of):
             name = _file_name(sample, used)
             (work / "images" / name).write_bytes(sample.image)
@@ -43,8 +37,6 @@ def export_swig(dataset: Path, splits: Path, out: Path) -> Path:
         for split in SPLITS:
             write_json(work / f"{split}.json", entries[split])
         write_json(work / "imsitu_space.json", data.space)
-        shutil.rmtree(out, ignore_errors=True)
-        work.rename(out)
     return out
 
 

@@ -20,6 +20,8 @@ import numpy as np
 from components.base.errors import UserError, nearest
 from components.base.reading import read_lines
 from components.datasets.hico import CLASSES, Hico, box_fault
+from components.datasets.hico_situations import detections
+from components.datasets.situation import Space
 
 RARE = 10  # interactions with fewer training pairs are rare
 OVERLAP = 0.5
@@ -34,6 +36,7 @@ class Found:
     hoi: np.ndarray  # [D] int, 1 to 600
     boxes: np.ndarray  # [D, 8] float: person x1, y1, x2, y2, then object
     score: np.ndarray  # [D] float, higher is surer
+    silent: int = 0  # annotated images of which the file of detections says nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +64,19 @@ def truth(annotations: Hico) -> Found:
                  np.ones(len(rows)))
 
 
-def read_detections(file: Path, annotations: Hico) -> Found:
+def read_detections(file: Path, annotations: Hico, space: Space | None = None) -> Found:
     """Detections from JSON Lines, read one by one into arrays.
 
     A line is {"image": name, "hois": [{"hoi_category_id": 1 to 600, "person": box, "object": box, "score": number}]}.
+    With `space`, the lexicon of `hico_situations`, lines are situations as a run predicts them; images without a
+    visible pair are not in such a run, so images may be missing.
     Raises UserError for images that are unknown, repeated or missing, and for faulty detections.
     """
     row = {image.name: i for i, image in enumerate(annotations.images)}
     lines: dict[str, int] = {}
     image, hoi, boxes, score = array("q"), array("q"), array("d"), array("d")
     for number, line in read_lines(file):
-        name, found = _line(line, row, lines, f"{file} line {number}")
+        name, found = _line(line, row, lines, f"{file} line {number}", space)
         lines[name] = number
         for place, one in enumerate(found):
             try:
@@ -85,10 +90,11 @@ def read_detections(file: Path, annotations: Hico) -> Found:
             except (KeyError, TypeError, ValueError):
                 raise _fault(one, f"{file} line {number}: {name}: hois[{place}]") from None
             image.append(row[name])
-    if missing := row.keys() - lines.keys():
+    missing = row.keys() - lines.keys()
+    if missing and space is None:
         raise UserError(f"{min(missing)}: has no prediction ({len(missing)} such images)", where=str(file),
                         mend='write a line for every image, with "hois": [] where nothing was found')
-    made = Found(np.array(image), np.array(hoi), np.array(boxes).reshape(-1, 8), np.array(score))
+    made = Found(np.array(image), np.array(hoi), np.array(boxes).reshape(-1, 8), np.array(score), len(missing))
     bad = ~((made.hoi >= 1) & (made.hoi <= CLASSES) & np.isfinite(made.boxes).all(1) & np.isfinite(made.score)
             & (made.boxes[:, [0, 1, 4, 5]] <= made.boxes[:, [2, 3, 6, 7]]).all(1))
     if bad.any():
@@ -100,7 +106,8 @@ def read_detections(file: Path, annotations: Hico) -> Found:
     return made
 
 
-def _line(line: Any, row: Mapping[str, int], lines: Mapping[str, int], where: str) -> tuple[str, list[Any]]:
+def _line(line: Any, row: Mapping[str, int], lines: Mapping[str, int], where: str, space: Space | None
+          ) -> tuple[str, list[Any]]:
     shape = 'a line is {"image": name, "hois": [{"hoi_category_id", "person", "object", "score"}]}'
     if not isinstance(line, dict) or not isinstance(line.get("image"), str):
         raise UserError("a prediction must be an object with the name of its image", where=where, mend=shape)
@@ -111,6 +118,11 @@ def _line(line: Any, row: Mapping[str, int], lines: Mapping[str, int], where: st
     if name in lines:
         raise UserError(f"predicted more than once, first in line {lines[name]}", where=f"{where}: {name}",
                         mend="write one line an image")
+    if space is not None:
+        try:
+            return name, detections(line, space)
+        except UserError as error:
+            raise UserError(error.what, where=f"{where}: {name}", mend=error.mend) from None
     if not isinstance(line.get("hois"), list):
         raise UserError("'hois' must be a list of detections", where=f"{where}: {name}", mend=shape)
     return name, line["hois"]

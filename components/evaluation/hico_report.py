@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from components.base.reading import read_json
 from components.datasets.hico import CLASSES, Hico, read_hico
 from components.datasets.hico_settings import unseen
 from components.datasets.official import identify
+from components.datasets.situation import check_space
 from components.evaluation import hico as scorer
 from components.evaluation.groups import STATED, UNSTATED
 from components.evaluation.situation import harmonic
@@ -16,13 +18,15 @@ from components.evaluation.situation import harmonic
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to score. `train` gives "rare" and the UC settings their counts; `lists` the unseen of a setting."""
+    """What to score. `train` gives "rare" and the UC settings their counts; `lists` the unseen of a setting; `space`
+    says that predictions are situations of a run on a folder of `foveate data split --protocol`."""
 
     predictions: Path
     annotations: Path
     train: Path | None = None
     setting: str | None = None
     lists: Path | None = None
+    space: Path | None = None
     per_image: int = 100
 
 
@@ -32,16 +36,21 @@ def evaluate(request: Request) -> dict[str, Any]:
     train = _train(request)
     kinds = train.kinds if train else test.kinds
     unknown = unseen(request.setting, train, request.lists, kinds) if request.setting else frozenset()
-    found = scorer.read_detections(request.predictions, test)
+    space = None
+    if request.space is not None:
+        space = read_json(request.space)
+        check_space(space, str(request.space))
+    found = scorer.read_detections(request.predictions, test, space)
     kept = scorer.keep_best(found, request.per_image)
     scores = scorer.score(kept, scorer.truth(test))
     files = {"predictions": request.predictions, "annotations": request.annotations, "train": request.train,
-             "lists": request.lists}
+             "lists": request.lists, "space": request.space}
     return {
         "files": {key: {"file": str(path), **identify(path)} for key, path in files.items() if path},
         "images": len(test.images),
         "pairs": int(scores.pairs.sum()),
-        "detections": {"read": len(found.score), "kept": len(kept.score), "per_image": request.per_image or None},
+        "detections": {"read": len(found.score), "kept": len(kept.score), "per_image": request.per_image or None,
+                       "images_without": found.silent},
         "interactions_without_pair": int((scores.pairs == 0).sum()),
         "setting": request.setting,
         "protocol": {"mode": "default: every image is searched for every interaction",
@@ -87,6 +96,8 @@ def table(report: dict[str, Any]) -> str:
     for name, group in report["groups"].items():
         cells = [f"{'-':>8}" if group.get(k) is None else f"{100 * group[k]:8.2f}" for k in ("map", "recall")]
         lines.append(f"{name:<10}{''.join(cells)}  {group.get('interactions', '')}".rstrip())
+    if found["images_without"]:
+        lines += ["", f"{found['images_without']:,} annotated images are not in the predictions and count as empty"]
     if report["interactions_without_pair"]:
         lines += ["", f"{report['interactions_without_pair']} interactions have no pair in these annotations "
                       "and count nowhere"]

@@ -63,6 +63,41 @@ def split_dataset(dataset: Path, out: Path, seed: int, dev: float | None = None,
     return f"{len(made.train):,} train, {len(made.dev):,} dev, {len(made.test):,} test in {out / 'splits.json'}"
 
 
+def split_files(source: Path, out: Path, protocol: str, *, images: Path | None = None, unseen: Path | None = None,
+                rare: Path | None = None, lists: Path | None = None, seed: int = 0, shares: Mapping[str, float],
+                sparsity: int) -> str:
+    """Splits published files by a protocol of the field; `shares` are those of unseen, rare and pseudo-unseen verbs."""
+    from components.base.artifacts import new_folder, write_json
+    from components.datasets import hico_settings, protocols
+    from components.datasets.splits import SplitSpec
+
+    if protocol == "triples":
+        groups = protocols.by_triples(protocols.read_files(source)[0], sparsity)
+        with new_folder(out) as work:
+            for split, of in groups.items():
+                write_json(work / f"groups-{split}.json", of)
+        return "\n".join(f"{out / f'groups-{split}.json'}: " + ", ".join(f"{len(v):,} {k}" for k, v in of.items())
+                         for split, of in groups.items())
+    if protocol == "verbs":
+        listed = [protocols.read_verbs(file) if file else None for file in (unseen, rare)]
+        spec = SplitSpec(seed, listed[0], None if shares["pseudo"] else (), listed[1], unseen_share=shares["unseen"],
+                         pseudo_share=shares["pseudo"])
+        parts = protocols.by_verbs(*protocols.read_files(source), spec, shares["rare"])
+    else:
+        from components.datasets.hico import read_hico
+        from components.datasets.hico_situations import by_interactions
+
+        file = source / "anno_bbox.mat"
+        train, test = (read_hico(file, split) for split in ("train", "test"))
+        hidden = hico_settings.unseen(protocol, train, lists, train.kinds)
+        parts = by_interactions(train, test, hidden, seed, pseudo_share=shares["pseudo"])
+    folder = images or (source / "images" if (source / "images").is_dir() else None)
+    found = protocols.find(folder, [name for part in parts.entries.values() for name in part])
+    protocols.write_folder(parts, out, found)
+    note = [] if found else ["without images: give --images FOLDER to make a folder that a run takes"]
+    return "\n".join([protocols.summary(parts, out), *note])
+
+
 def export_as_swig(dataset: Path, splits: Path, out: Path) -> str:
     from components.datasets.swig import export_swig
 

@@ -33,15 +33,24 @@ def make_dataset(plan: Plan, run: str) -> str:
 
 
 def split(plan: Plan, run: str, dataset: str) -> str:
-    """The folder of splits.json; refuses splits through which a held-out verb would leak into training."""
+    """The folder of splits.json; refuses splits through which a held-out verb would leak into training.
+
+    A folder that brings its own splits (`foveate data split --protocol`) keeps them.
+    """
     data = Dataset(Path(dataset))
     with step(run, "split") as here:
-        settings = plan.config().draw
-        spec = splits.SplitSpec(plan.seed) if plan.data else splits.scenes_spec(
-            plan.seed, settings.dev_per_verb, settings.test_per_verb)
-        inputs = {"dataset": data.version, "seed": plan.seed, "dev": spec.dev, "test": spec.test}
-        path = here.produce(inputs, lambda part: splits.split_dataset(data.path, part, spec) and None,
-                            "components.datasets")
+        own = Path(plan.data) / "splits.json" if plan.data else None
+        if own is not None and own.is_file():
+            given = splits.Splits.load(own).by_id(data.names, str(own))
+            inputs = {"dataset": data.version, "splits": given.sha256}
+            path = here.produce(inputs, lambda part: given.save(part / "splits.json"), "components.datasets")
+        else:
+            settings = plan.config().draw
+            spec = splits.SplitSpec(plan.seed) if plan.data else splits.scenes_spec(
+                plan.seed, settings.dev_per_verb, settings.test_per_verb)
+            inputs = {"dataset": data.version, "seed": plan.seed, "dev": spec.dev, "test": spec.test}
+            path = here.produce(inputs, lambda part: splits.split_dataset(data.path, part, spec) and None,
+                                "components.datasets")
         made = splits.Splits.load(path / "splits.json")
         leak.check_leaks(data, made)
         counts = {name: len(getattr(made, name)) for name in ("train", "dev", "test")}

@@ -185,6 +185,39 @@ def test_the_command_ends_with_1_where_there_are_errors(tmp_path: Path) -> None:
     assert json.loads(run(bad, "--space", space, "--json", "-").output) == record
 
 
+def test_mended_copies_are_sound_and_list_every_change(tmp_path: Path) -> None:
+    boxes = {"agent": [30, -4, 5, 99], "place": [7, 7, 7, 9]}
+    content = entries(bb=boxes) | {"running_3.jpg": entries(frames=None)["running_2.jpg"],
+                                   "running_4.jpg": entries(bb={"agent": "box", "place": [-1] * 4})["running_2.jpg"]}
+    train, space = write(tmp_path / "train.json", content), write(tmp_path / "space.json", SPACE)
+    done = run(train, "--space", space, "--mended", tmp_path / "sound", "--json", tmp_path / "out.json")
+    assert done.exit_code == 1 and "agent: box [30, -4, 5, 99] -> [5, 0, 30, 30]" in done.output
+    changes = json.loads((tmp_path / "out.json").read_text())["changes"]
+    assert [(c["image"], c["role"], c["now"]) for c in changes] == [
+        ("running_2.jpg", "agent", [5, 0, 30, 30]), ("running_2.jpg", "place", None), ("running_3.jpg", "", None),
+        ("running_4.jpg", "agent", None)]
+    made = json.loads((tmp_path / "sound" / "train.json").read_text())
+    assert made["running_1.jpg"] == content["running_1.jpg"] and "running_3.jpg" not in made
+    assert made["running_2.jpg"]["bb"] == {"agent": [5, 0, 30, 30], "place": [-1] * 4}
+    assert run(tmp_path / "sound" / "train.json", "--space", space).exit_code == 0
+    assert json.loads(train.read_text()) == content
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (("a.json", "--mended", "sound"), "--space: is needed"),
+    (("a.json", "sub/a.json", "--space", "space.json", "--mended", "sound"), "two files of this name"),
+    (("list.json", "--space", "space.json", "--mended", "sound"), "list.json: not annotations of SWiG"),
+    (("a.json", "--space", "space.json", "--mended", "sub"), "the folder is not empty"),
+])
+def test_what_cannot_be_mended(arguments, words, tmp_path: Path, monkeypatch) -> None:
+    for name, content in (("a.json", entries()), ("sub/a.json", entries()), ("space.json", SPACE), ("list.json", [1])):
+        write(tmp_path / name, content)
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.chdir(tmp_path)
+    done = run(*arguments)
+    assert words in str(done.exception) and sorted(tmp_path.rglob("*")) == before
+
+
 def test_git_blob_ids(tmp_path: Path) -> None:
     file = tmp_path / "file"
     for content, blob in ((b"", "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"),
