@@ -10,6 +10,7 @@ from components.datasets.names.spelling import key, words
 
 RISK = 0.01  # of all images
 LEAST_TRUST = 0.7  # of a chain of evidence from one name to another
+DOUBT = 0.25  # that a rare name is of another thing and not another wording, where all other names are in use again
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +36,21 @@ class Consolidation:
 def consolidate(answers: Sequence[Answer], *, risk: float = RISK) -> Consolidation:
     """Merges the names of images that mean the same.
 
-    A merge with reliability p (of a chain of evidence: the product) puts (1 - p) x (images of the rarer side) images
-    under a wrong name, in expectation. Evidence is used from the most reliable to the least, while these images add up
-    to no more than `risk` (a share of all). The result does not depend on the order of the images.
+    A merge with reliability p (of a chain of evidence: the product) puts 1 - p (1 - d) of the images of its rarer side
+    under a wrong name, in expectation: d is the doubt that the teacher meant the right thing at all, less where it uses
+    hardly any name twice, as such teachers rather word than see things differently. Evidence is used from the most
+    reliable to the least, while these images add up to no more than `risk` (a share of all). The result does not
+    depend on the order of the images.
     """
     given = [answer.name for answer in answers]
     names = evidence.vocabulary(given)
     found = evidence.find(names, answers)
     groups, left, merges = _Groups(names), risk * len(given), []
+    again = 1 - sum(name.images == 1 for name in names.values()) / max(1, len(given))
     for reason in found:
         (a, trust_a), (b, trust_b) = groups.of(reason.a), groups.of(reason.b)
         trust = trust_a * reason.reliability * trust_b
-        cost = (1 - trust) * min(groups.images[a], groups.images[b])
+        cost = (1 - trust * (1 - DOUBT * again)) * min(groups.images[a], groups.images[b])
         if a == b or trust < LEAST_TRUST or cost > left:
             continue
         left -= cost
