@@ -73,8 +73,10 @@ def free_port() -> int:
 def prefect_child() -> Child:
     """Starts the Prefect server over the state folder's own database."""
     port = free_port()
+    # Its pages ask the API at port 4200 unless they are told otherwise.
+    environment = {"PREFECT_HOME": str(state("prefect")), "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api"}
     return Child("prefect", ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)], port,
-                 "/api/health", IDLE | {"PREFECT_HOME": str(state("prefect"))})
+                 "/api/health", IDLE | environment)
 
 
 def mlflow_child() -> Child:

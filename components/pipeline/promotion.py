@@ -114,7 +114,7 @@ def _tell_parent(run: str, path: Path, context: report.ReportContext, told: Mapp
     parent.log_metrics(evaluation.headline_of(found))
     parent.log_figure(path / "report.html", "report")
     for picture in [*context.plots, *context.pictures]:
-        parent.show(picture.path, picture.title)
+        parent.log_figure(picture.path)
     parent.set_tags({"verdict": context.verdict, "version": told["version"], "mlflow.note.content": _note(context)})
 
 
@@ -126,7 +126,7 @@ def _note(context: report.ReportContext) -> str:
         lines += [f"| {context.measure}, per cent | " + " | ".join(groups) + " |", "|---" * (len(groups) + 1) + "|"]
         lines += [f"| {name} | " + " | ".join(f"{100 * row[g][0]:.1f}" if g in row else "" for g in groups) + " |"
                   for name, row in context.headline.items()]
-    lines += ["", "Pictures: *Model metrics*, below *images*. The whole report: *Artifacts*, `report/report.html`.", "",
+    lines += ["", "The whole report and its pictures: *Artifacts*, `report/report.html` and `pictures`.", "",
               *(f"- {reason}" for reason in context.reasons)]
     return "\n".join(lines)[:5000]
 

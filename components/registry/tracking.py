@@ -18,7 +18,6 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 from mlflow.utils.time import get_current_time_millis
-from PIL import Image
 
 from components.base.errors import UserError
 from components.base.home import home, state
@@ -84,11 +83,6 @@ class Run:
     def log_figure(self, picture: Path, place: str = "pictures") -> None:
         """One file (a picture, a page) under the artifact path `place`."""
         self.client.log_artifact(self.id, str(picture), place)
-
-    def show(self, picture: Path, title: str) -> None:
-        """A picture on the run's own page, among its charts."""
-        with Image.open(picture) as image:
-            self.client.log_image(self.id, image.convert("RGB"), key=_name(title), step=0)
 
     def log_dataset(self, name: str, version: str, *, context: str, made_by: Mapping[str, str] | None = None) -> None:
         """Records that the run used `version` of dataset `name` for `context` ("training", "evaluation")."""

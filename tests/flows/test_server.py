@@ -1,10 +1,12 @@
 """A server of ours listens on loopback only, and ends with its parent, however that ends."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 
 import pytest
 
@@ -59,3 +61,13 @@ def test_a_child_does_not_outlive_a_parent_that_is_killed():
     while _alive(pid) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not _alive(pid)
+
+
+def test_prefects_pages_ask_the_server_that_serves_them():
+    child = server.prefect_child()
+    try:
+        child.wait()
+        with urllib.request.urlopen(f"{child.address}/ui-settings", timeout=30) as answer:
+            assert json.load(answer)["api_url"] == f"{child.address}/api"
+    finally:
+        child.stop()
