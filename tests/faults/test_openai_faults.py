@@ -228,6 +228,7 @@ def test_the_key_shows_up_nowhere(kind, monkeypatch, capfd, caplog, own_home):
     """Each kind of failure, with what a user, a log, a traceback and a debugger would see of it."""
     import traceback
 
+    from components.teachers.ask import Account
     from components.teachers.ask import ask as through_cache
     from components.teachers.cache import AnswerCache
 
@@ -236,9 +237,9 @@ def test_the_key_shows_up_nowhere(kind, monkeypatch, capfd, caplog, own_home):
     with ChatServer(KINDS[kind]) as server:
         teacher = teachers.get(f"openai:painter@{server.url}?patience=0.2&timeout=0.4&concurrency=1")
         seen = [repr(teacher), repr(vars(teacher)), repr(vars(teacher.wire)), repr(teacher.identity)]
-        items = [(f"{i}", view(i % 3).load, [FREE]) for i in range(4)]
+        items = [(f"{i:064x}", view(i % 3).load, [FREE]) for i in range(4)]
         try:
-            seen.append(repr(list(through_cache(teacher, AnswerCache(), items, run_id="r"))))
+            seen.append(repr(list(through_cache(teacher, AnswerCache(), items, Account("r")))))
         except (PipelineError, UserError) as error:
             seen.append("".join(traceback.TracebackException.from_exception(error, capture_locals=True).format()))
         assert server.requests[0].headers["authorization"] == f"Bearer {CANARY}"
