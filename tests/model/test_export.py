@@ -226,7 +226,7 @@ def test_export_measures_everything_and_seals_it(home, tmp_path):
     np.testing.assert_array_equal(bundle.tables()["verbs"], student.tables["verbs"])
     assert bundle.vocabulary() == student.vocabulary
     card = (bundle.folder / "MODEL_CARD.md").read_text()
-    assert f"{facts['size_mb']:.1f} MB" in card and "6 verbs" in card and "3 common" in card and "- run: test" in card
+    assert f"{facts['size_mb']:.1f} MB" in card and "6 verbs" in card and "3 common" in card and "- run: `test`" in card
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["bundle"]
 
 
