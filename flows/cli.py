@@ -72,7 +72,7 @@ def cli() -> None:
 
     \b
     Start here:
-      foveate run                         the whole pipeline on drawn scenes, 10 to 15 minutes on two cores
+      foveate run                         the whole pipeline on drawn scenes, about ten minutes on two cores
       foveate predict photo.jpg           what the champion sees in a picture
       foveate ui                          MLflow and Prefect in the browser
 
