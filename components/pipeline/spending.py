@@ -35,7 +35,7 @@ def estimate(plan: Plan, made: Mapping[str, str], until: str = "rationales") -> 
     """What asking would cost on the way to the stage `until`, as plain JSON; asks nothing.
 
     Each kind of question has `questions`, `cached`, `to_ask`, expected tokens, seconds and dollars (None: no price is
-    known), and the `basis` of these. Questions to a judge are counted one a sample, and the choices of a paid teacher (to
+    known), and the `basis` of these. Questions to a judge are counted one a sample, and choices of a paid teacher (to
     score it) one a test image, as if none was cached. Answers that will be asked for again are not foreseen.
     """
     judging = judge_name(plan)
