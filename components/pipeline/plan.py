@@ -1,6 +1,7 @@
 """A run as a value: what to run on, by which recipe and teacher, with every setting; plain JSON that flows carry."""
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def make(*, recipe: str = "mipd", teacher: str = "embedded", seed: int = 0, fast
             raise UserError("needs the folder of the images", where=option, mend="add --data FOLDER")
         if path and not Path(path).is_file():
             raise UserError("no such file", where=f"{option} {path}")
-    if data and "://" in data:
+    if data and re.match("[a-z][a-z0-9+.-]+:/", data):  # a path may have lost one of the two slashes
         raise UserError("is an address, and nothing is fetched", where=f"--data {data}", mend="give a folder")
     if data and not Path(data).is_dir():
         raise UserError("no such folder", where=f"--data {data}", mend="give a folder of JPEG, PNG or WebP images")
