@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from components.base.errors import PipelineError, UserError
-from flows.options import FILE, FOLDER, Commands, emit, limit_options, plan_options, run_until, verbose
+from flows.options import FILE, FOLDER, TEACHER, Commands, emit, limit_options, plan_options, run_until, verbose
 from flows.rationale_commands import rationales
 
 INTERRUPTED = 130
@@ -38,7 +38,10 @@ def main() -> None:
 
 
 def _say(text: str, code: int) -> int:
-    click.echo(text, err=True)
+    """Tells what went wrong; names of files and words of servers are in it, which a terminal must not obey."""
+    from components.base.text import clean
+
+    click.echo(clean(text), err=True)
     return code
 
 
@@ -199,29 +202,43 @@ def export_swig(dataset, splits, out) -> None:
 
 @cli.group()
 def teacher() -> None:
-    """Look at a teacher, ask it, or make the embedded one again."""
+    """Look at a teacher, ask it, or make the embedded one again.
+
+    \b
+    A teacher is named by a SPEC, with settings after a "?" (in quotes, for the shell):
+      embedded                                    the small one that installs with Foveate
+      transformers:Qwen/Qwen2.5-VL-3B-Instruct    a checkpoint, by hub name (@revision) or folder
+      openai:MODEL@http://127.0.0.1:8000/v1       a server of the OpenAI protocol; its key is in OPENAI_API_KEY
+      recorded:answers.jsonl                      earlier answers, replayed
+      "transformers:path/to/checkpoint?device=cuda&batch=16&temperature=0.7&seed=1"
+    """
 
 
 @teacher.command("info")
-@click.argument("name", default="embedded")
-def teacher_info(name) -> None:
-    """Who the teacher is and how good it was measured to be."""
+@click.argument("spec", default="embedded")
+def teacher_info(spec) -> None:
+    """Who the teacher is, how it answers, and how good it was measured to be: `foveate teacher info SPEC`."""
     from components.pipeline.commands import describe_teacher
 
-    emit(describe_teacher(name), "-")
+    emit(describe_teacher(spec), "-")
 
 
 @teacher.command("ask")
 @click.argument("image", type=click.Path(path_type=Path))
 @click.option("--question", default="Describe the picture in one sentence.", show_default=True)
 @click.option("--among", default="", help="Candidate texts to choose between, separated by commas.")
-@click.option("--teacher", "name", default="embedded", show_default=True)
+@click.option("--teacher", "spec", default="embedded", show_default=True, metavar="SPEC", help=TEACHER)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
-def teacher_ask(image, question, among, name, as_json) -> None:
-    """Ask the teacher about a picture: `foveate teacher ask photo.jpg --among "surfing, sailing"`."""
+def teacher_ask(image, question, among, spec, as_json) -> None:
+    """Ask the teacher about a picture: `foveate teacher ask photo.jpg --among "surfing, sailing"`.
+
+    \b
+    foveate teacher ask photo.jpg --teacher openai:qwen2.5vl:7b@http://127.0.0.1:11434/v1
+    foveate teacher ask photo.jpg --teacher transformers:path/to/checkpoint --question "What is odd here?" --json
+    """
     from components.pipeline.commands import ask_teacher
 
-    said = ask_teacher(image, question, [t.strip() for t in among.split(",") if t.strip()], name)
+    said = ask_teacher(image, question, [t.strip() for t in among.split(",") if t.strip()], spec)
     if as_json:
         emit(said, "-")
     else:

@@ -13,8 +13,10 @@ from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from components.base.home import state
+from components.base.text import clean
 
 PLAIN_EVERY = 15.0  # seconds between lines of a stage under way, where there is no terminal
 
@@ -83,13 +85,14 @@ class Lines:
         seconds = time.monotonic() - self.started.pop(stage)
         if self.live:
             self.live.remove_task(self.tasks.pop(stage))
-        mark = "[red]x[/red]" if failed else "[green]✓[/green]"
-        self.say(f"{mark} {stage:<28} {seconds:6.1f} s  {result}")
+        mark = Text("x", "red") if failed else Text("✓", "green")
+        self.say(f" {stage:<28} {seconds:6.1f} s  {result}", mark)
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, mark: Text = Text()) -> None:  # noqa: B008
+        """Writes a line; what it holds may be anybody's words, so it is neither markup nor control."""
         with self.lock:
             self.spoke = time.monotonic()
-            self.console.print(text, highlight=False, soft_wrap=True)
+            self.console.print(mark + clean(text), highlight=False, soft_wrap=True)
 
 
 def show_results(lines: Lines, told: Mapping[str, Any]) -> None:

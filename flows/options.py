@@ -12,6 +12,7 @@ from components.base.errors import nearest
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
+TEACHER = "The teacher that is asked: embedded, transformers:..., openai:... or recorded:... (foveate teacher --help)."
 
 
 class Command(click.Command):
@@ -61,7 +62,7 @@ def plan_options(command: Callable) -> Callable:
     @click.option("--annotations", type=FILE, help="Their annotations (SWiG JSON: image name to entry).")
     @click.option("--space", type=FILE, help="Their lexicon (schema of imsitu_space.json).")
     @click.option("--recipe", default="mipd", show_default=True, help="The distillation method.")
-    @click.option("--teacher", default="embedded", show_default=True, help="The teacher that is asked.")
+    @click.option("--teacher", default="embedded", show_default=True, metavar="SPEC", help=TEACHER)
     @click.option("--seed", default=0, show_default=True, help="Seeds drawing, splits and training.")
     @click.option("--fast", is_flag=True, help="A small draw and short training: minutes, and no evidence.")
     @click.option("--set", "changes", multiple=True, metavar="A.B=C", help="Change a setting; may be repeated.")

@@ -15,6 +15,20 @@ def no_home():
         yield
 
 
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory):
+    """The folder of a tiny trained checkpoint by the name of its architecture, made once a session."""
+    from functools import cache
+
+    @cache
+    def folder(architecture: str) -> Path:
+        from tiny_checkpoints import make
+
+        return make(architecture, tmp_path_factory.mktemp(architecture))
+
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def own_home(tmp_path_factory, monkeypatch) -> Path:
     """The state folder of one test; one that a module's fixture has set for all of its tests stays."""

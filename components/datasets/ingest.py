@@ -7,6 +7,7 @@ A source folder is either just images (in any sub-folders), or `images/` beside 
 import difflib
 import json
 import os
+import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ Progress = Callable[[int, int], None]  # (done, total)
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 OTHER_IMAGES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".tif", ".tiff")
 LISTED = 20  # faults shown in one error
+_ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://|//|data:")
 NEAR = 3  # bits between the perceptual hashes of near duplicates, see leak.py
 FEW = 64  # below this many images, starting processes costs more than it saves
 
@@ -161,6 +163,8 @@ def read_annotations(files: list[Path], space: Path | None) -> tuple[dict[str, E
 
 
 def _fault(key: str, entry: Any, lexicon: Space, file: str) -> str | None:
+    if _ADDRESS.match(key):
+        return f"{file}: {key!r}: is an address, and nothing is fetched; put the image into the folder"
     path = PurePosixPath(key.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or not path.name:
         return f"{file}: {key!r}: names a path outside the folder"

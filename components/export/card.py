@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from components.base.text import code
+
 
 def card(manifest: Mapping[str, Any], vocabulary: Mapping[str, Any]) -> str:
     """Markdown. Every figure comes from the manifest's facts; what was not measured is said to be so."""
@@ -36,7 +38,7 @@ def card(manifest: Mapping[str, Any], vocabulary: Mapping[str, Any]) -> str:
               "abstain_below" in manifest["decoding"] else "- It has no bar below which it says that it is unsure.",
               "- A name nobody trained on is only as good as its text is near to names that were.", "",
               "## Provenance", ""]
-    lines += [f"- {name}: {value}" for name, value in manifest["provenance"].items()]
+    lines += [f"- {name}: {code(str(value))}" for name, value in manifest["provenance"].items()]
     return "\n".join(lines) + "\n"
 
 

@@ -20,7 +20,7 @@ def align(plan: Plan, run: str, dataset: str, splits: str, features: str, ration
             write_json(part / "figures.json", recipe.align(stage, teacher(plan.teacher, features), part))
 
         inputs = {"dataset": Dataset(Path(dataset)).version, "splits": Path(splits).name, "seed": plan.seed,
-                  "rationales": Path(rationales).name, "teacher": teacher(plan.teacher, features).identity.revision,
+                  "rationales": Path(rationales).name, "eyes": teacher(plan.teacher, features).eyes,
                   "settings": plan.groups("align")}
         path = here.produce(inputs, work, recipe_code(plan), "components.encoders")
         figures = json.loads((path / "figures.json").read_text())

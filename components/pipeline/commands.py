@@ -16,11 +16,12 @@ def draw_folder(out: Path, counts: Mapping[str, int], workers: int) -> str:
 
 
 def ingest_images(source: Path, out: Path, annotations: Path | None, space: Path | None) -> str:
+    from components.base.text import clean
     from components.datasets.ingest import ingest
 
     report = ingest(source, out, annotations, space)
     made = f"{report.count:,} images, {report.labelled:,} annotated, version {report.version[:12]} in {out}"
-    return "\n".join([*(f"warning: {w}" for w in report.warnings), made])
+    return clean("\n".join([*(f"warning: {w}" for w in report.warnings), made]))
 
 
 def validate_dataset(dataset: Path, out: Path | None) -> str:
@@ -68,26 +69,36 @@ def export_as_swig(dataset: Path, splits: Path, out: Path) -> str:
     return f"written to {export_swig(dataset, splits / 'splits.json', out)}"
 
 
-def describe_teacher(name: str) -> dict[str, Any]:
+def describe_teacher(spec: str) -> dict[str, Any]:
+    """Who it is and how it answers; and its measured accuracy, or how many answers it has recorded."""
     from components import teachers
 
-    teacher = teachers.get(name)
-    return dataclasses.asdict(teacher.identity) | {"accuracy": getattr(teacher, "card", {})}
+    teacher = teachers.get(spec)
+    out = dataclasses.asdict(teacher.identity) | {"decoding": dict(teacher.decoding)}
+    out |= {"accuracy": teacher.card} if hasattr(teacher, "card") else {}
+    return out | ({"answers": teacher.count} if hasattr(teacher, "count") else {})
 
 
-def ask_teacher(image: Path, question: str, candidates: list[str], name: str) -> dict[str, Any]:
-    """What the teacher says of a picture in its own words, and of candidates their probabilities, likeliest first."""
+def ask_teacher(image: Path, question: str, candidates: list[str], spec: str) -> dict[str, Any]:
+    """What the teacher says of a picture in its own words, and of candidates their probabilities, likeliest first.
+
+    Raises PipelineError where it has no answer.
+    """
     from components import teachers
+    from components.base.errors import PipelineError
     from components.datasets.images import load_image
     from components.datasets.schema import sample_id
     from components.teachers.protocol import Question, View
 
     pixels = load_image(image)
-    view, asked = View(sample_id(image.read_bytes()), lambda: pixels), teachers.get(name)
-    said = asked.answer([view], [Question("free", question, "ask/1")])[0].text
+    view, asked = View(sample_id(image.read_bytes()), lambda: pixels), teachers.get(spec)
+    said = asked.answer([view], [Question("free", question, "ask/1")])[0]
+    if said.failure:
+        raise PipelineError(f"teacher '{asked.identity.name}' has no answer: {said.failure}")
     scores = asked.score([view], candidates)[0] if candidates else []
     ranked = sorted(zip(candidates, map(float, scores), strict=True), key=lambda pair: -pair[1])
-    return {"teacher": dataclasses.asdict(asked.identity), "answer": said, "among": dict(ranked)}
+    cost = {"seconds": round(said.seconds, 3), "tokens_in": said.tokens_in, "tokens_out": said.tokens_out}
+    return {"teacher": dataclasses.asdict(asked.identity), "answer": said.text, "among": dict(ranked), "cost": cost}
 
 
 def train_teacher(out: Path, report: Callable[[str], None]) -> dict[str, float]:

@@ -87,7 +87,7 @@ def score_teacher(plan: Plan, run: str, dataset: str, splits: str, features: str
                 found = {}  # a recording, say: there is no ceiling to compare with
             write_json(part / "teacher.json", found)
 
-        inputs = {"splits": Path(splits).name, "teacher": dataclasses.asdict(asked.identity)}
+        inputs = {"splits": Path(splits).name, "teacher": dataclasses.asdict(asked.identity), "eyes": asked.eyes}
         path = here.produce(inputs, work, recipe_code(plan), "components.teachers")
         found = json.loads((path / "teacher.json").read_text())
         here.run.log_metrics(found)

@@ -1,11 +1,13 @@
 """A run as a value: what to run on, by which recipe and teacher, with every setting; plain JSON that flows carry."""
 
 import dataclasses
+import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components import recipes
+from components import recipes, teachers
 from components.base.artifacts import file_digest
 from components.base.config import as_dict, from_dict, override
 from components.base.errors import UserError
@@ -37,7 +39,7 @@ def make(*, recipe: str = "mipd", teacher: str = "embedded", seed: int = 0, fast
          annotations: str | None = None, space: str | None = None, changes: tuple[str, ...] = ()) -> Plan:
     """A complete plan; `changes` are `a.b=c` overrides of the recipe's settings.
 
-    Raises UserError for an unknown recipe or setting, and for files that are missing or given without `data`.
+    Raises UserError for an unknown recipe, teacher or setting, and for files that are missing or given without `data`.
     """
     config = recipes.get(recipe).config(fast=fast)
     config = override(config, f"draw.seed={seed}")
@@ -48,8 +50,13 @@ def make(*, recipe: str = "mipd", teacher: str = "embedded", seed: int = 0, fast
             raise UserError("needs the folder of the images", where=option, mend="add --data FOLDER")
         if path and not Path(path).is_file():
             raise UserError("no such file", where=f"{option} {path}")
+    if data and re.match("[a-z][a-z0-9+.-]+:/", data):  # a path may have lost one of the two slashes
+        raise UserError("is an address, and nothing is fetched", where=f"--data {data}", mend="give a folder")
     if data and not Path(data).is_dir():
         raise UserError("no such folder", where=f"--data {data}", mend="give a folder of JPEG, PNG or WebP images")
+    teacher = str(teachers.parse(teacher))
+    if config.ask.judge not in ("", "same"):
+        config = override(config, f"ask.judge={json.dumps(str(teachers.parse(config.ask.judge)))}")
     absolute = [str(Path(p).absolute()) if p else None for p in (data, annotations, space)]
     return Plan(recipe, teacher, seed, fast, *absolute, as_dict(config))
 

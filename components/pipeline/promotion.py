@@ -8,6 +8,7 @@ from typing import Any
 
 from components import recipes
 from components.base.artifacts import code_version, produce, write_json
+from components.base.text import code
 from components.datasets.store import Dataset
 from components.evaluation import report
 from components.evaluation.situation import NUMBERS
@@ -60,7 +61,7 @@ def _teacher(plan: Plan, made: Mapping[str, str]) -> str:
 def _summary(plan: Plan, made: Mapping[str, str]) -> str:
     data = Dataset(Path(made["dataset"]))
     return (f"An edge student for open-vocabulary recognition, distilled by `{plan.recipe}` from the teacher "
-            f"`{plan.teacher}` on {len(data):,} images of `{data.name}` (seed {plan.seed}).")
+            f"{code(plan.teacher)} on {len(data):,} images of {code(data.name)} (seed {plan.seed}).")
 
 
 def write_report(plan: Plan, run: str, made: Mapping[str, str]) -> str:

@@ -18,6 +18,7 @@ from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 from components.base.artifacts import digest, file_digest, write_json
 from components.base.errors import UserError
 from components.base.home import state
+from components.base.text import code
 from components.registry.decision import Decision, Evaluation
 from components.registry.tracking import Run, connect, scrub
 
@@ -193,7 +194,7 @@ def describe(version: Version, scores: Evaluation, decision: Decision | None, su
     text += ["", "| how good it is | |", "|---|---|"]
     text += [f"| {k} | {v:.4g} |" for k, v in [*shown.items(), *sorted(scores.edge.items())]]
     made = {k: v for k, v in version.tags.items() if k in ("teacher_identity", "code") or k.startswith("dataset.")}
-    text += ["", "**Made from:** " + "; ".join(f"{k} `{v}`" for k, v in sorted(made.items()))]
+    text += ["", "**Made from:** " + "; ".join(f"{k} {code(v)}" for k, v in sorted(made.items()))]
     client.update_model_version(version.name, version.number, "\n".join(text))
 
 

@@ -58,10 +58,10 @@ def load(folder: Path, device: str, dtype: str) -> tuple[PreTrainedModel, Proces
 
 
 def _processor(folder: Path) -> ProcessorMixin:
-    """The checkpoint's processor; where only its half for videos lacks a library, the half for images."""
+    """The checkpoint's processor; without its half for videos where that lacks a library (torchvision) or a file."""
     try:
         return AutoProcessor.from_pretrained(folder, **LOCAL)
-    except ImportError:
+    except (ImportError, OSError):
         model = AutoConfig.from_pretrained(folder, **LOCAL).model_type
         kind = getattr(transformers, PROCESSOR_MAPPING_NAMES.get(model, ""), None)
         if kind is None or "video_processor" not in kind.get_attributes():

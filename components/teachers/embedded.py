@@ -61,7 +61,7 @@ class EmbeddedTeacher(Teacher):
         self.network.eval().requires_grad_(False)
         self.familiar = {k[9:]: v for k, v in tensors.items() if k.startswith("familiar.")}
         self.identity = Identity("embedded", "foveate-scenes", f"{digest[:16]}+{image.REVISION}+{text.REVISION}")
-        self.cached = features
+        self.eyes, self.cached = self.identity.revision, features
         self._seen: OrderedDict[str, _Sight] = OrderedDict()
 
     @property

@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from components.base.text import line
 from components.teachers.ask import Account, AskCounts, ask
 from components.teachers.cache import AnswerCache
 from components.teachers.protocol import Answer, Question, Teacher, View
 from components.teachers.rules import against
-from components.teachers.untrusted import line
 
 LONGEST = 300  # characters of a sentence: a judge's text is untrusted as well
 BATCH = 64  # pictures scored together

@@ -18,11 +18,12 @@ import aiohttp
 from components.base.artifacts import digest, write_json
 from components.base.errors import PipelineError
 from components.base.home import state
+from components.base.text import line
 from components.teachers.openai_protocol import Refused, answer_of
 from components.teachers.pictures import data_url
 from components.teachers.protocol import Answer, Question, View
 from components.teachers.secrets import Secret
-from components.teachers.untrusted import Unfit, line
+from components.teachers.untrusted import Unfit
 from components.teachers.wire import Declined
 
 if TYPE_CHECKING:

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from components.base.text import line
 from components.teachers.protocol import Answer, Question
 from components.teachers.secrets import Secret
 from components.teachers.specs import OpenAI
-from components.teachers.untrusted import Unfit, asking, complaining, line, read
+from components.teachers.untrusted import Unfit, asking, complaining, read
 from components.teachers.wire import Declined, Reply, Wire
 
 CHAT = "/chat/completions"

@@ -90,6 +90,7 @@ class Teacher(Protocol):
 
     identity: Identity
     decoding: Mapping[str, Any]  # how text is drawn (temperature, seed, ...), plain JSON; part of every cache key
+    eyes: str  # what `grid` and `words` are made by; part of the key of whatever is made of them
 
     def stream(self, images: Sequence[View], questions: Sequence[Question]) -> Iterator[tuple[int, Answer]]:
         """(position, answer) for every (image, question) pair, once each, as they complete, in any order.

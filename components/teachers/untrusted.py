@@ -8,27 +8,14 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 from referencing import Registry
 
-LONGEST = 10_000  # characters of an answer
-# Controls (a terminal obeys them), lone surrogates (no file can hold them), and what turns or hides text: bidirectional
-# marks, line separators, invisible tags. Joiners stay, as scripts and emoji need them.
-_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-                     "\ud800-\udfff\U000e0000-\U000e007f]")
+from components.base.text import clean, line
+
+LONGEST, DEEPEST = 10_000, 20  # characters of an answer, levels of its JSON
 _THOUGHT = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 
 
 class Unfit(Exception):
     """An answer that cannot be used; the message says why in our own words, with nothing of the answer's in it."""
-
-
-def clean(text: str) -> str:
-    """`text` without characters that would act instead of being read; no longer than it was."""
-    return _HIDDEN.sub("", text)
-
-
-def line(text: str, most: int = 200) -> str:
-    """Somebody else's words for a message of ours: cleaned, on one line, at most `most` characters."""
-    text = " ".join(clean(text).split())
-    return text if len(text) <= most else text[:most - 1] + "…"
 
 
 def read(text: str, schema: dict[str, Any] | None) -> str:
@@ -67,13 +54,15 @@ def _refuse(name: str) -> None:
     raise ValueError(name)  # NaN and Infinity are no JSON
 
 
-def _cleaned(value: Any) -> Any:
+def _cleaned(value: Any, depth: int = 0) -> Any:
+    if depth > DEEPEST:
+        raise Unfit(f"nested more than {DEEPEST} deep")
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, list):
-        return [_cleaned(v) for v in value]
+        return [_cleaned(v, depth + 1) for v in value]
     if isinstance(value, dict):
-        return {clean(k): _cleaned(v) for k, v in value.items()}
+        return {clean(k): _cleaned(v, depth + 1) for k, v in value.items()}
     return value
 
 

@@ -19,10 +19,10 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from components.base.errors import UserError
+from components.base.text import line
 from components.teachers import secrets
 from components.teachers.breaker import Breaker
 from components.teachers.specs import OpenAI
-from components.teachers.untrusted import line
 
 BODY = 4_000_000  # bytes of a reply that are read; files are written to disk as they come
 CONNECT = 10.0  # seconds

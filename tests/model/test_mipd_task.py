@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from components import teachers
 from components.base.config import as_dict
+from components.base.errors import PipelineError
 from components.datasets.scenes.lexicon import PSEUDO_UNSEEN, RARE, UNSEEN, space
 from components.datasets.scenes.world import draw, encode
 from components.datasets.schema import Sample, sample_id
@@ -95,6 +97,44 @@ def stage(request, tmp_path_factory) -> Stage:
         figures = recipe.align(made, teacher, root / "targets")
         assert figures["samples"] == 11 and figures["samples_left_out"] == 1
         yield dataclasses.replace(made, targets=root / "targets")
+
+
+def recorded(stage: Stage, folder):
+    """The embedded teacher's answers as a recording: a teacher that talks like it, and sees in a space of its own."""
+    data, splits, recipe = Dataset(stage.dataset), Splits.load(stage.splits), get("mipd")
+    features, lines = FeatureCache(dataset_features(stage.dataset)), []
+    spoke = EmbeddedTeacher(features)
+    for sample in data.samples(splits.train):
+        asked = recipe.questions(sample, stage.config)
+        for question, answer in zip(asked, spoke.answer([view(data, sample.id)] * len(asked), asked), strict=True):
+            lines.append({"image": sample.id, "question": dataclasses.asdict(question), "text": answer.text,
+                          "teacher": dataclasses.asdict(spoke.identity), "decoding": {}})
+    path = folder / "answers.jsonl"
+    path.write_text("".join(json.dumps(one) + "\n" for one in lines))
+    return teachers.get(f"recorded:{path}", features)
+
+
+def test_a_teacher_of_another_width_teaches_too(stage, tmp_path):
+    teacher = recorded(stage, tmp_path)
+    assert teacher.grid([view(Dataset(stage.dataset), Splits.load(stage.splits).train[0])]).shape == (1, 145, 592)
+    targets = tmp_path / "targets"
+    targets.mkdir()
+    get("mipd").align(stage, teacher, targets)
+    arrays = {name: np.load(targets / f"{name}.npy").astype(np.float32) for name in ("scene", "dense", "composite")}
+    for name, array in arrays.items():
+        assert array.shape[-1] == 384 and np.allclose(np.linalg.norm(array, axis=-1), 1, atol=1e-2), name
+    one = task(dataclasses.replace(stage, targets=targets))
+    batch, _ = one.batch(0, 0, 1)
+    assert all(torch.isfinite(v).all() for v in one.loss(one.model, batch, 0).values())
+
+
+def test_a_teacher_of_other_cells_is_named(stage, tmp_path):
+    class Coarse(EmbeddedTeacher):
+        def grid(self, images):
+            return super().grid(images)[:, :50]
+
+    with pytest.raises(PipelineError, match="sees 49 cells instead of 144"):
+        get("mipd").align(stage, Coarse(), tmp_path)
 
 
 def task(stage: Stage, **changes):

@@ -118,6 +118,10 @@ class Aligner(nn.Module):
                          words.noun.flatten(0, 1)[:, None], words.told.flatten()[:, None])
         return flat.view(batch, roles, -1)
 
+    def meaning(self, seen: Tensor) -> Tensor:
+        """What was seen, in the text space; who sees in that space already is taken at their word.  # [..., D] -> E"""
+        return seen if isinstance(self.to_text, nn.Identity) else F.normalize(self.to_text(seen), dim=-1)
+
     def _add(self, own: Tensor, pooled: Tensor, phrases: Tensor, said: Tensor) -> Tensor:
         """own [B,E], pooled [B,D], phrases [B,P,E], said [B,P] -> [B,E] unit"""
         nothing = ~said.any(1, keepdim=True)

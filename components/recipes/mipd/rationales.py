@@ -134,7 +134,7 @@ def read(answer: Answer, kind: str) -> dict[str, Any] | str:
     lists, sentences = FIELDS[kind]
     try:
         reply = json.loads(answer.text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "not JSON"
     if not isinstance(reply, dict):
         return "not a JSON object"

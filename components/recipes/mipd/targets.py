@@ -20,11 +20,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from components.base.artifacts import write_json
+from components.base.errors import PipelineError
 from components.datasets.images import load_image
 from components.datasets.splits import Splits
 from components.datasets.store import Dataset
 from components.encoders import text
-from components.encoders.image import GRID, SIZE
+from components.encoders.image import GRID, SIZE, TOKENS
 from components.recipes.mipd.alignment import Aligner, Layout, Rationales, losses
 from components.recipes.mipd.data import Lexicon, Situations, read_rationales
 from components.recipes.mipd.rationales import KINDS
@@ -56,7 +57,7 @@ def align(stage: Stage, teacher: Teacher, out: Path) -> dict[str, float]:
     banks, scales = words.banks, words.fit_scales(scene)
     scales["region"] = words.fit_region_scale(instance)
     save_file(banks, out / "banks.safetensors")
-    _write_composites(views, teacher, settings.composites, stage.seed, out)
+    _write_composites(views, teacher, aligner, settings.composites, stage.seed, out)
     write_json(out / "ids.json", ids)
     write_json(
         out / "meta.json",
@@ -124,11 +125,24 @@ def _fit_scale(cosines: Tensor, probability: Tensor) -> float:
     return float(grid[fit.argmin()])
 
 
+def look(teacher: Teacher, views: Sequence[View]) -> np.ndarray:
+    """The teacher's grid float32 [N, 1 + T, D]; vectors of a space of its own are standardised, as scales differ.
+
+    Raises PipelineError where its cells are not those on which boxes and composites are laid.
+    """
+    grid = teacher.grid(views)
+    if grid.shape[1] != 1 + TOKENS:
+        raise PipelineError(f"teacher '{teacher.identity.name}' sees {grid.shape[1] - 1} cells instead of {TOKENS}")
+    if grid.shape[-1] == text.WIDTH:
+        return grid
+    return F.layer_norm(torch.from_numpy(grid), grid.shape[-1:]).numpy()
+
+
 def _write_grid(views: list[View], teacher: Teacher, path: Path) -> np.ndarray:
-    first = teacher.grid(views[:1])
+    first = look(teacher, views[:1])
     grid = np.lib.format.open_memmap(path, "w+", np.float16, (len(views), *first.shape[1:]))
     for start in range(0, len(views), BATCH):
-        grid[start : start + BATCH] = teacher.grid(views[start : start + BATCH])
+        grid[start : start + BATCH] = look(teacher, views[start : start + BATCH])
     grid.flush()
     return grid
 
@@ -181,7 +195,10 @@ def _write_dense(aligner: Aligner, grid: np.ndarray, path: Path) -> None:
     dense.flush()
 
 
-def _write_composites(views: list[View], teacher: Teacher, each: int, seed: int, out: Path) -> None:
+@torch.inference_mode()
+def _write_composites(
+    views: list[View], teacher: Teacher, aligner: Aligner, each: int, seed: int, out: Path
+) -> None:
     """CutMix (Yun 2019) of pairs of training images: contents recombine, and the teacher says what that would mean."""
     rng = np.random.default_rng([seed, 1])
     count = len(views)
@@ -196,7 +213,7 @@ def _write_composites(views: list[View], teacher: Teacher, each: int, seed: int,
             composite(views[i], views[partner[i, k]], tuple(map(int, cells[i, k])))
             for i, k in jobs[start : start + BATCH]
         ]
-        targets.append(teacher.grid(batch)[:, 0])
+        targets.append(aligner.meaning(torch.from_numpy(look(teacher, batch)[:, 0])).numpy())
     np.save(out / "composite.npy", np.concatenate(targets).reshape(count, each, -1).astype(np.float32))
     np.save(out / "partner.npy", partner)
     np.save(out / "cells.npy", cells)
