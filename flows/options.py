@@ -12,6 +12,7 @@ from components.base.errors import nearest
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
+TEACHER = "The teacher that is asked: embedded, transformers:..., openai:... or recorded:... (foveate teacher --help)."
 
 
 def _verbose(context: click.Context, _option: click.Option, value: bool) -> None:

@@ -105,11 +105,11 @@ def export_as_swig(dataset: Path, splits: Path, out: Path) -> str:
 
 
 def describe_teacher(spec: str) -> dict[str, Any]:
-    """Who it is, how it answers, what it sees by; and its measured accuracy, or how many answers it has recorded."""
+    """Who it is and how it answers; and its measured accuracy, or how many answers it has recorded."""
     from components import teachers
 
     teacher = teachers.get(spec)
-    out = dataclasses.asdict(teacher.identity) | {"decoding": dict(teacher.decoding), "eyes": teacher.eyes}
+    out = dataclasses.asdict(teacher.identity) | {"decoding": dict(teacher.decoding)}
     out |= {"accuracy": teacher.card} if hasattr(teacher, "card") else {}
     return out | ({"answers": teacher.count} if hasattr(teacher, "count") else {})
 

@@ -17,9 +17,9 @@ from jsonschema import Draft202012Validator
 
 from components.base.artifacts import replacing
 from components.base.errors import UserError
+from components.base.text import line
 from components.teachers.cache import AnswerCache, Entry
 from components.teachers.protocol import Answer, Identity, Question
-from components.teachers.untrusted import line
 
 _NAME = {"type": "string", "minLength": 1, "maxLength": 300}
 _COUNT = {"type": "integer", "minimum": 0, "maximum": 2**53}

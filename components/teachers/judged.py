@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from components.base.text import line
 from components.teachers.ask import Account, AskCounts, ask
 from components.teachers.cache import AnswerCache, Entry
 from components.teachers.judge import Case, Judge, Statement, Verdict
 from components.teachers.protocol import Answer, Question, Teacher
-from components.teachers.untrusted import line
 
 AGAIN = "{prompt}\n\nAn earlier answer was turned down: {reason}. Look again, and give another answer."
 

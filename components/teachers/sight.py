@@ -1,11 +1,13 @@
-"""What a teacher sees without eyes of its own: features of the frozen encoders that the student has too."""
+"""What a teacher sees without eyes of its own: features of the frozen encoders that the student has too.
+
+The encoders take seconds to import, and who only talks to a server should not wait for them: they come when needed.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from components.datasets.images import fit
-from components.encoders import image, text
 from components.encoders.cache import FeatureCache
 from components.teachers.protocol import Composite, Teacher, View
 
@@ -14,6 +16,8 @@ BATCH = 64  # images encoded together
 
 def encoded(views: Sequence[View], cached: FeatureCache | None) -> np.ndarray:
     """Features float16 [N, T, C] of the frozen image encoder: cached, composed of cached ones, or computed."""
+    from components.encoders import image
+
     out = np.empty((len(views), image.TOKENS, image.CHANNELS), np.float16)
     known = [i for i, v in enumerate(views) if cached is not None and all(p.id in cached for p in parts(v))]
     if known:
@@ -38,6 +42,8 @@ def parts(view: View) -> tuple[View, ...]:
 
 def inside_cells(cells: tuple[int, int, int, int]) -> np.ndarray:
     """Indices of the tokens in the rectangle x0, y0, x1, y1 of cells."""
+    from components.encoders import image
+
     x0, y0, x1, y1 = cells
     return np.arange(image.TOKENS).reshape(image.GRID, image.GRID)[y0:y1, x0:x1].ravel()
 
@@ -49,8 +55,13 @@ class BorrowedSight(Teacher):
     student's own text space.
     """
 
-    eyes = f"{image.REVISION} and {text.REVISION}"
     cached: FeatureCache | None = None
+
+    @property
+    def eyes(self) -> str:
+        from components.encoders import image, text
+
+        return f"{image.REVISION} and {text.REVISION}"
 
     def grid(self, images: Sequence[View]) -> np.ndarray:
         """float32 [N, 1 + T, C]: the mean of all cells, then the cells."""
@@ -58,4 +69,6 @@ class BorrowedSight(Teacher):
         return np.concatenate([cells.mean(1, keepdims=True), cells], 1)
 
     def words(self, texts: Sequence[str]) -> np.ndarray:
+        from components.encoders import text
+
         return text.embed(texts)

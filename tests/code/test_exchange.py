@@ -5,9 +5,12 @@ import json
 import pytest
 from colour_teacher import entry
 
+from components import teachers
 from components.base.errors import UserError
 from components.teachers import exchange
+from components.teachers.ask import Account, ask
 from components.teachers.cache import AnswerCache
+from components.teachers.ledger import total
 from components.teachers.protocol import Answer, Question
 
 
@@ -90,3 +93,16 @@ def test_files_that_cannot_be_read_or_written_are_named(cache, tmp_path):
         with pytest.raises(UserError) as raised:
             use(cache, tmp_path / "nowhere" / "a.jsonl")
         assert "nowhere" in raised.value.where
+
+
+def test_an_exported_teacher_replays_for_nothing_and_is_cached_under_its_own_keys(cache, tmp_path):
+    asked = Question("free", "What is there?", "1")
+    cache.add([entry(n, question=asked, answer=Answer(f"thing {n}", 1.0, 10, 2)) for n in range(8)])
+    exchange.export(cache, tmp_path / "out.jsonl", teacher="embedded:col*")
+    assert exchange.export(cache, tmp_path / "none.jsonl", teacher="openai:*") == 0
+    recorded = teachers.get(f"recorded:{tmp_path / 'out.jsonl'}")
+    fresh = AnswerCache(tmp_path / "fresh")
+    said = ask(recorded, fresh, ((entry(n).image, None, [asked]) for n in range(8)), Account("replay"))
+    assert [e.answer.text for _, (e,) in said] == [f"thing {n}" for n in range(8)]
+    assert [e.key for e in fresh.entries()] == [e.key for e in cache.entries()]
+    assert total(fresh, "replay").dollars == 0.0

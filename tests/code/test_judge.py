@@ -80,17 +80,6 @@ def test_a_scoring_judge_wants_the_true_sentence_likelier(cache):
     assert meter.batches == [64, 35]
 
 
-def test_a_statement_about_a_region_is_judged_on_the_region(cache):
-    half = np.zeros((10, 10, 3), np.uint8)
-    half[:, 5:] = 255
-    left, right = (Case("a", lambda: half, "", 0, Statement(TRUE, FALSE, box=box))
-                   for box in ((0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0)))
-    found = Judge(Lightmeter(), cache, Account("run")).verdicts([left, right])
-    assert [v.decision for v in found] == ["accepted", "rejected"]
-    dot = Case("a", lambda: half, "", 0, Statement(TRUE, FALSE, box=(0.99, 0.99, 0.99, 0.99)))
-    assert Judge(Lightmeter(), cache, Account("run")).verdicts([dot])[0].decision == "rejected"
-
-
 # A judge that is asked -------------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ import pytest
 from components.datasets.schema import Sample
 from components.recipes.mipd import rationales
 from components.recipes.protocol import Record, Rejection
+from components.teachers.judge import Statement
 from components.teachers.protocol import Answer
 
 ANNOTATION = {
@@ -98,3 +99,41 @@ def test_a_sample_without_annotation_is_asked_one_glimpse():
     bare = Sample("s2", "photo.jpg", b"", 10, 10, "0" * 16, "test")
     assert [q.kind for q in rationales.questions(bare, "1", True)] == ["glimpse"]
     assert isinstance(rationales.accept(bare, [glimpse()]), Record)
+
+
+def test_a_failed_answer_is_left_out_with_its_reason():
+    record = rationales.accept(SAMPLE, [glimpse(), Answer("", failure="it refuses"), gaze()])
+    assert record.content["left_out"] == {"agent": "it refuses"}
+    rejection = rationales.accept(SAMPLE, [Answer("", failure="rejected: not supported"), gaze(), gaze()])
+    assert rejection == Rejection("s1", "glimpse: rejected: not supported")
+
+
+def test_what_an_answer_states_is_what_will_be_learnt():
+    asked = rationales.questions(SAMPLE, "1", gaze=True)
+    scene = rationales.statement(asked[0], glimpse())
+    assert scene == Statement("A man, sitting, with a paddle.", "A man, standing, with a broom.",
+                              ("sitting", "standing", "paddle", "broom", "lake", "ocean"))
+    thing = rationales.statement(asked[1], gaze())
+    assert thing == Statement("It is a paddle.", "It is a broom.", ("paddle", "broom"), (0.1, 0.1, 0.5, 0.9))
+    assert rationales.statement(asked[1], Answer("?")) == "not JSON"
+    assert rationales.statement(asked[1], Answer("", failure="late")) == "late"
+
+
+def test_a_repaired_scene_is_accepted_with_its_new_sentences():
+    asked = rationales.questions(SAMPLE, "1", gaze=True)
+    mended = rationales.repaired(asked[0], glimpse(), Statement("A man sits in a boat.", "A man sits in a car."))
+    record = rationales.accept(SAMPLE, [mended, gaze(), gaze()])
+    assert record.content["glimpse"]["scene"] == "A man sits in a boat."
+    assert record.content["glimpse"]["unlike"] == "A man sits in a car."
+    assert record.content["glimpse"]["posture"] == rationales.read(glimpse(), "glimpse")["posture"]
+
+
+def test_a_repaired_gaze_brings_the_named_nouns_first_or_fails():
+    asked = rationales.questions(SAMPLE, "1", gaze=True)[1]
+    said = gaze(nouns=ranked("paddle", "broom", "hoe"))
+    mended = rationales.repaired(asked, said, Statement("It is a hoe.", "It is a paddle."))
+    nouns = rationales.read(mended, "gaze")["nouns"]
+    assert [text for text, _ in nouns] == ["hoe", "paddle", "broom"]
+    assert [p for _, p in nouns] == sorted((p for _, p in nouns), reverse=True)
+    lost = rationales.repaired(asked, said, Statement("It is a kite.", "It is a paddle."))
+    assert "none of the nouns" in lost.failure

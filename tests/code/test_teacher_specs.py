@@ -66,11 +66,13 @@ def test_a_key_in_a_spec_is_refused_and_not_repeated(text):
     assert KEY not in str(error.value)
 
 
-def test_reading_a_spec_loads_nothing_heavy():
+@pytest.mark.parametrize(("call", "heavy"), [("parse", ("torch", "transformers", "aiohttp", "numpy")),
+                                             ("get", ("torch", "transformers"))])
+def test_nothing_is_loaded_before_it_is_needed(call, heavy):
     import subprocess
     import sys
 
-    script = ("import sys; from components import teachers; teachers.parse('openai:m@http://h/v1'); "
-              "assert not {'torch', 'transformers', 'aiohttp'} & set(sys.modules), 'heavy'")
+    script = (f"import sys; from components import teachers; teachers.{call}('openai:m@http://h/v1'); "
+              f"assert not set({heavy}) & set(sys.modules), 'heavy'")
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert done.returncode == 0, done.stderr

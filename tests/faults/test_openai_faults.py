@@ -249,6 +249,33 @@ def test_the_key_shows_up_nowhere(kind, monkeypatch, capfd, caplog, own_home):
     assert CANARY.encode() not in stored
 
 
+def test_the_key_is_in_no_tracked_run(monkeypatch, own_home):
+    from components.registry import tracking
+
+    monkeypatch.setenv("OPENAI_API_KEY", CANARY)
+    with ChatServer([tells_key(401)]) as server:
+        spec = f"openai:painter@{server.url}?patience=0.2"
+        with pytest.raises(UserError), tracking.run("ask", params={"teacher": spec}, tags={"teacher": spec}):
+            teachers.get(spec).answer([view(0)], [FREE])
+    stored = b"".join(p.read_bytes() for p in own_home.rglob("*") if p.is_file())
+    assert b"refuses the key" in stored and CANARY.encode() not in stored
+
+
+@pytest.mark.slow
+def test_a_key_from_a_prefect_block(monkeypatch):
+    from prefect.blocks.system import Secret
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=None):
+        Secret(value=CANARY).save("lab-key")
+        with ChatServer() as server:
+            teacher = teachers.get(f"openai:painter@{server.url}?key_block=lab-key")
+            assert teacher.answer([view(1)], [FREE])[0].text == "green"
+            assert server.requests[0].headers["authorization"] == f"Bearer {CANARY}"
+        with pytest.raises(UserError, match="no such Secret block"):
+            teachers.get(f"openai:painter@{server.url}?key_block=other")
+
+
 def test_a_key_does_not_leave_over_plain_http_unless_it_is_meant_to(monkeypatch):
     from components.teachers import secrets, specs
 

@@ -32,14 +32,20 @@ DRIVER = textwrap.dedent("""
         from components.pipeline.plan import make
         from flows import workers
         from flows.rationale_generation import ask
-        spec, *made = json.loads(sys.argv[1])
+        from components.base.errors import PipelineError
+        from components.pipeline import spending
+        limit, spec, *made = json.loads(sys.argv[1])
+        plan = make(teacher=spec)
+        spending.limit(plan, "run", limit, None)
 
         @flow(persist_result=False)
         def asking():
-            return workers.each(ask, (make(teacher=spec), "run", *made), rationales.shards(*made[:2]),
-                                rationales.stopping.set)
+            return workers.each(ask, (plan, "run", *made), rationales.shards(*made[:2]), rationales.stopping.set)
 
-        print(json.dumps(asking.with_options(task_runner=workers.runner())()))
+        try:
+            print(json.dumps(asking.with_options(task_runner=workers.runner())()))
+        except PipelineError as error:
+            print(json.dumps(str(error)))
 """)
 
 
@@ -83,17 +89,21 @@ def test_workers_elsewhere_need_a_server_they_reach_and_a_cache_they_can_share(m
         assert db.execute("PRAGMA journal_mode").fetchone() == ("delete",)
 
 
-def start(made, server, **environment) -> subprocess.Popen:
-    arguments = json.dumps([f"{server.spec}?concurrency={CONCURRENCY}", *made])
+def start(made, server, limit: int | None = None, **environment) -> subprocess.Popen:
+    arguments = json.dumps([limit, f"{server.spec}?concurrency={CONCURRENCY}", *made])
     return subprocess.Popen([sys.executable, "-c", DRIVER, arguments],
                             env=os.environ | {"PYTHONPATH": str(ROOT)} | environment, stdout=subprocess.PIPE, text=True)
 
 
-def records(process: subprocess.Popen) -> int:
+def told(process: subprocess.Popen) -> list[str] | str:
+    """The folders of the shards, or the error."""
     out, _ = process.communicate(timeout=600)
     assert process.returncode == 0
-    folders = json.loads(out.splitlines()[-1])
-    return sum(len((Path(f) / "rationales.jsonl").read_text().splitlines()) for f in folders)
+    return json.loads(out.splitlines()[-1])
+
+
+def records(process: subprocess.Popen) -> int:
+    return sum(len((Path(f) / "rationales.jsonl").read_text().splitlines()) for f in told(process))
 
 
 @pytest.mark.slow
@@ -119,3 +129,13 @@ def test_a_killed_dask_worker_hands_its_shard_on(tmp_path):
         assert records(process) == IMAGES
         assert IMAGES <= server.count() <= IMAGES + 2 * CONCURRENCY  # what was in flight was asked again
     assert cache.stats().answers == IMAGES and cache.verify() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dask", ["", "local"])
+def test_workers_share_one_budget_and_stop_with_one_error(tmp_path, dask):
+    made = draw(tmp_path, IMAGES)
+    with serving(latency=0.01) as server:
+        said = told(start(made, server, 150, FOVEATE_DASK=dask, FOVEATE_WORKERS="2"))
+        assert "the budget of this run is spent: 150 of 150 requests" in said or "another shard has stopped" in said
+        assert server.count() == AnswerCache().stats().answers == 150
