@@ -391,7 +391,8 @@ evaluate = _commands["evaluate"]
 @click.option("--top-k", default=1, show_default=True, help="Right if among so many guesses.")
 @click.option("--validation", type=FILE, help="S.npz of validation images: chooses the feasibility threshold.")
 @click.option("--threshold", type=float, help="The feasibility threshold, if it is known.")
-@click.option("--draws", default=1000, show_default=True, help="Bootstrap draws for the intervals; 0 for none.")
+@click.option("--draws", type=click.IntRange(min=0), default=1000, show_default=True,
+              help="Bootstrap draws for the intervals; 0 for none.")
 @click.option("--seed", default=0, show_default=True, help="Seeds the draws.")
 @click.option("--json", "json_to", metavar="OUT|-", help="Write the report as JSON.")
 def evaluate_composition(scores, pairs, json_to, **settings) -> None:
@@ -405,7 +406,8 @@ def evaluate_composition(scores, pairs, json_to, **settings) -> None:
             "candidates": [true, ...],            optional: may be guessed in the closed world (test and training pairs)
             "feasibility": [0.31, ...]}           optional: open world, unseen pairs below the threshold are not guessed
 
-    Files larger than memory are read in blocks. Scores are given in 0..1.
+    Files larger than memory are read in blocks. The report holds auc, best_hm, best_seen, best_unseen,
+    attribute_accuracy and object_accuracy in 0..1, with intervals and both modes.
 
     \b
     foveate evaluate composition --scores test.npz --pairs pairs.json --mode reference --json report.json
