@@ -236,7 +236,8 @@ def composition(scores, pairs, json_to, **settings) -> None:
             "candidates": [true, ...],            optional: may be guessed in the closed world (test and training pairs)
             "feasibility": [0.31, ...]}           optional: open world, unseen pairs below the threshold are not guessed
 
-    Files larger than memory are read in blocks. Scores are given in 0..1.
+    Files larger than memory are read in blocks. The report holds auc, best_hm, best_seen, best_unseen,
+    attribute_accuracy and object_accuracy in 0..1, with intervals and both modes.
 
     \b
     foveate evaluate composition --scores test.npz --pairs pairs.json --mode reference --json report.json

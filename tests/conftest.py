@@ -1,6 +1,10 @@
 """Every test has its own state folder, and none talks to the outside."""
 
 import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # OpenMP teams of several workers would wait for each other
+    os.environ["OMP_NUM_THREADS"] = "1"
+
 from pathlib import Path
 
 import pytest

@@ -44,7 +44,7 @@ def choose_penalty(scores: np.ndarray, truth: np.ndarray, seen: np.ndarray, pseu
     best = means >= means.max() - 1e-12
     runs = np.split(np.arange(tries), np.flatnonzero(np.diff(best)) + 1)
     widest = max((r for r in runs if best[r[0]]), key=len)
-    return float((tried[widest[0]] + tried[widest[-1]]) / 2)
+    return float(tried[(widest[0] + widest[-1]) // 2])
 
 
 def _weights(truth: np.ndarray, of_seen: np.ndarray, average: str) -> np.ndarray:

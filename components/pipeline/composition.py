@@ -95,6 +95,8 @@ def _feasibility(known: "Pairs", world: str, mode: "Mode", k: int, validation: P
     if validation is not None and threshold is not None:
         raise UserError("the threshold is given already", where="--validation", mend="leave one of the two out")
     if threshold is not None:
+        if not -float("inf") < threshold < float("inf"):
+            raise UserError(f"must be a finite number, got {threshold}", where="--threshold", mend="for example 0.4")
         return {"threshold": threshold, "chosen_on": "given"}
     return _choose(known, validation, mode, k)
 

@@ -70,8 +70,12 @@ class Shards:
     def bytes(self) -> int:
         """On disk, with what waits beside the files to be merged into them."""
         names = {f.name for f in self.files}
-        return sum(f.stat().st_size for f in self.folder.iterdir()
-                   if f.name.removesuffix("-wal").removesuffix("-journal") in names)
+        total = 0
+        for file in self.folder.iterdir():
+            if file.name.removesuffix("-wal").removesuffix("-journal") in names:
+                with contextlib.suppress(FileNotFoundError):  # a writer beside us has merged its journal
+                    total += file.stat().st_size
+        return total
 
     def close(self) -> None:
         """Closes what this thread has open."""

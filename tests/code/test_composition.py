@@ -383,5 +383,7 @@ def test_options_that_do_not_fit_are_refused(tmp_path):
         with pytest.raises(UserError, match=says):
             score_file(*files, **{"mode": "exact", "world": "open", "top_k": 1} | options)
     both = save(tmp_path, *case(12, 20, 8), feasibility=[0.5] * 8)
+    with pytest.raises(UserError, match="finite number"):
+        score_file(*both, mode="exact", world="open", top_k=1, threshold=float("nan"))
     with pytest.raises(UserError, match="given already"):
         score_file(*both, mode="exact", world="open", top_k=1, validation=both[0], threshold=0.1)

@@ -238,3 +238,14 @@ def test_losses_by_hand():
     total = sum(f(extreme) for f in (losses.evenness, losses.confidence_penalty))
     (total + losses.soft_cross_entropy(extreme, torch.tensor([[1.0, 0.0]]))).backward()
     assert torch.isfinite(total) and torch.isfinite(extreme.grad).all()
+
+
+def test_semantic_accuracy_with_the_sentence_encoder():
+    from components.encoders import text
+    from components.evaluation.clustering import score
+
+    true = ["House Sparrow", "Golden Retriever", "Sports Car"]
+    images = ["a", "b", "c"]
+    exact, near, far = (score(images, names, true, encode=text.raw, encoder="MiniLM").numbers["semantic_accuracy"]
+                        for names in (true, ["Tree Sparrow", "Labrador Retriever", "Racing Car"], true[1:] + true[:1]))
+    assert exact == pytest.approx(1, abs=1e-5) and exact - 0.1 > near > far + 0.2
