@@ -74,14 +74,16 @@ def by_verbs(entries: Entries, space: Space, spec: SplitSpec, rare_share: float 
     """The verb-level protocol: unseen, pseudo-unseen and rare verbs are those of `spec`, or drawn from its seed.
 
     Train keeps the images of seen verbs, dev also those of pseudo-unseen verbs (for tuning), test everything but those.
-    Rare verbs, where none are listed, are the share `rare_share` of all verbs that has the fewest training images.
+    A verb without training image is unseen, drawn or not. Rare verbs, where none are listed, are the share
+    `rare_share` of all verbs that has the fewest training images.
     Raises UserError for lists that do not fit.
     """
     verbs = sorted({entry["verb"] for part in entries.values() for entry in part.values()})
     check_lists(spec, verbs)
-    unseen, pseudo = held_out_labels(verbs, spec)
-    seen = [v for v in verbs if v not in unseen | pseudo]
     trained = Counter(entry["verb"] for entry in entries["train"].values())
+    unseen, pseudo = held_out_labels(verbs, spec)
+    unseen |= {v for v in verbs if not trained[v]} - pseudo
+    seen = [v for v in verbs if v not in unseen | pseudo]
     rare = set(spec.rare if spec.rare is not None else sorted(
         shuffled(seen, spec.seed, "rare"), key=lambda v: trained[v])[:round(rare_share * len(verbs))])
     groups = {"common": tuple(v for v in seen if v not in rare), "rare": tuple(sorted(rare)),
