@@ -93,6 +93,9 @@ def test_a_verb_that_is_never_trained_on_is_unseen(tmp_path: Path) -> None:
     entries["train"] = {name: e for name, e in entries["train"].items() if e["verb"] != "eating"}
     verbs = protocols.by_verbs(entries, space, SplitSpec(0, ("reading",), ())).splits.verbs
     assert verbs["unseen"] == ("eating", "reading") and "eating" not in verbs["rare"]
+    entries["test"] = {name: e for name, e in entries["test"].items() if e["verb"] != "eating"}
+    parts = protocols.by_verbs(entries, space, SplitSpec(0, ("reading",), ()))
+    assert parts.splits.verbs["unseen"] == ("reading",) and parts.left_out["verbs"] == 1
 
 
 def test_a_run_takes_the_folder_of_a_protocol(tmp_path: Path) -> None:
