@@ -74,26 +74,30 @@ def by_verbs(entries: Entries, space: Space, spec: SplitSpec, rare_share: float 
     """The verb-level protocol: unseen, pseudo-unseen and rare verbs are those of `spec`, or drawn from its seed.
 
     Train keeps the images of seen verbs, dev also those of pseudo-unseen verbs (for tuning), test everything but those.
-    Rare verbs, where none are listed, are the share `rare_share` of all verbs that has the fewest training images.
+    A verb without training image is unseen, drawn or not; one that no image is left of is in no group. Rare verbs,
+    where none are listed, are the share `rare_share` of all verbs that has the fewest training images.
     Raises UserError for lists that do not fit.
     """
     verbs = sorted({entry["verb"] for part in entries.values() for entry in part.values()})
     check_lists(spec, verbs)
-    unseen, pseudo = held_out_labels(verbs, spec)
-    seen = [v for v in verbs if v not in unseen | pseudo]
     trained = Counter(entry["verb"] for entry in entries["train"].values())
+    unseen, pseudo = held_out_labels(verbs, spec)
+    unseen |= {v for v in verbs if not trained[v]} - pseudo
+    seen = [v for v in verbs if v not in unseen | pseudo]
     rare = set(spec.rare if spec.rare is not None else sorted(
         shuffled(seen, spec.seed, "rare"), key=lambda v: trained[v])[:round(rare_share * len(verbs))])
-    groups = {"common": tuple(v for v in seen if v not in rare), "rare": tuple(sorted(rare)),
-              "pseudo_unseen": tuple(sorted(pseudo)), "unseen": tuple(sorted(unseen))}
     barred = {"train": unseen | pseudo, "dev": unseen, "test": pseudo}
     kept = {split: {name: entry for name, entry in part.items() if entry["verb"] not in barred[split]}
             for split, part in entries.items()}
     if not kept["train"]:
         raise UserError("no image is left for training", where="--unseen", mend="leave some verbs seen")
+    shown = {entry["verb"] for part in kept.values() for entry in part.values()}
+    listed = {"common": set(seen) - rare, "rare": rare, "pseudo_unseen": pseudo, "unseen": unseen}
+    groups = {group: tuple(sorted(of & shown)) for group, of in listed.items()}
     names = (tuple(shuffled(list(kept[split]), spec.seed, "")) for split in SPLITS)
     return Parts(kept, space, Splits(spec.seed, groups, *names),
-                 {split: len(entries[split]) - len(kept[split]) for split in SPLITS})
+                 {split: len(entries[split]) - len(kept[split]) for split in SPLITS}
+                 | {"verbs": len(set(verbs) - shown)})
 
 
 def sparsity(train: Mapping[str, Entry], entries: Mapping[str, Entry]) -> dict[str, int]:

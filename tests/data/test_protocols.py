@@ -88,6 +88,16 @@ def test_rare_verbs_are_those_with_the_fewest_training_images(tmp_path: Path) ->
     assert groups["seen"] == ["eating", "rowing", "running", "walking"] and groups["unseen"] == ["reading"]
 
 
+def test_a_verb_that_is_never_trained_on_is_unseen(tmp_path: Path) -> None:
+    entries, space = protocols.read_files(files(tmp_path / "swig"))
+    entries["train"] = {name: e for name, e in entries["train"].items() if e["verb"] != "eating"}
+    verbs = protocols.by_verbs(entries, space, SplitSpec(0, ("reading",), ())).splits.verbs
+    assert verbs["unseen"] == ("eating", "reading") and "eating" not in verbs["rare"]
+    entries["test"] = {name: e for name, e in entries["test"].items() if e["verb"] != "eating"}
+    parts = protocols.by_verbs(entries, space, SplitSpec(0, ("reading",), ()))
+    assert parts.splits.verbs["unseen"] == ("reading",) and parts.left_out["verbs"] == 1
+
+
 def test_a_run_takes_the_folder_of_a_protocol(tmp_path: Path) -> None:
     files(tmp_path / "swig", images=True)
     (tmp_path / "unseen.txt").write_text("reading\n\nrowing\n")
