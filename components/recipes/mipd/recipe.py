@@ -48,7 +48,7 @@ class Mipd:
         if not fast:
             return Config()
         return Config(
-            draw=DrawSpec(total_train=420, dev_per_verb=2, test_per_verb=3, pseudo_per_verb=5, unseen_per_verb=5),
+            draw=DrawSpec(total_train=300, dev_per_verb=1, test_per_verb=2, pseudo_per_verb=4, unseen_per_verb=4),
             align=Align(steps=60, composites=2),
             distil=Distil(epochs=2),
             evaluate=dataclasses.replace(Config().evaluate, bootstrap=200),
