@@ -56,7 +56,7 @@ class Child:
         """Ends the server and all that it started: asked first, then made to."""
         self._signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
-            self.process.wait(timeout=5)
+            self.process.wait(timeout=2)
         self._signal(signal.SIGKILL)
         self.process.wait()
 
