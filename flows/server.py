@@ -1,5 +1,6 @@
 """A local Prefect server for the time of a run, and the browser pages of `foveate ui`; none outlives its parent."""
 
+import importlib
 import os
 import runpy
 import signal
@@ -104,6 +105,7 @@ def prefect_api() -> Iterator[None]:
     os.environ["PREFECT_API_URL"] = child.address + "/api"
     try:
         import flows.pipeline  # noqa: F401 - the heavy imports, while the server starts
+        threading.Thread(target=_import_ahead, daemon=True).start()
         child.wait()
         try:
             yield
@@ -112,6 +114,13 @@ def prefect_api() -> Iterator[None]:
     finally:
         del os.environ["PREFECT_API_URL"]
         child.stop()
+
+
+def _import_ahead() -> None:
+    """Libraries that take seconds to import and are needed minutes later: while the server starts, a core is idle."""
+    for name in ("great_expectations", "transformers.models.auto.modeling_auto", "mlflow.store.tracking.sqlalchemy_store"):
+        with suppress(ImportError):
+            importlib.import_module(name)
 
 
 def _say_goodbye() -> None:
