@@ -118,7 +118,7 @@ def prefect_api() -> Iterator[None]:
 
 def _import_ahead() -> None:
     """Libraries that take seconds to import and are needed minutes later: while the server starts, a core is idle."""
-    for name in ("great_expectations", "transformers.models.auto.modeling_auto", "mlflow.store.tracking.sqlalchemy_store"):
+    for name in ("mlflow.store.tracking.sqlalchemy_store", "great_expectations", "transformers"):
         with suppress(ImportError):
             importlib.import_module(name)
 
