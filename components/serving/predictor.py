@@ -42,10 +42,12 @@ class Predictor:
         "name", "score", "box": [x1, y1, x2, y2] in pixels of the image, or None}}}} with frames of the best `top`.
         `verbs`, when given, are the only ones that compete (several words are fine: "feeding a dog"); `nouns` join the
         vocabulary's. `also` names further verbs of the vocabulary to frame for each image, as scoring needs.
-        Raises UserError for something that is not an image, or a name without words.
+        Raises UserError for something that is not an image, a name without words, or nouns where they are not text.
         """
         for number, image in enumerate(images):
             _check(image, number)
+        if nouns is not None and self._tables["nouns"].shape[1] != self._tables["verbs"].shape[1]:
+            raise UserError("this student's nouns are a closed list", where="--nouns", mend="leave --nouns out")
         extra_verbs = self._vectors(verbs, "verbs") if verbs is not None else None
         extra_nouns = self._vectors(nouns, "nouns") if nouns is not None else None
         out: list[dict[str, Any]] = []

@@ -62,8 +62,8 @@ class RoleDecoder(nn.Module):
         tokens, local = memory.chunk(2, -1)
         role = self.role(roles)  # [B, R, D]
         asked = self.verb(verb)[:, None] + role
-        # a padded role may look at itself only: an all-masked row would be NaN
-        states = self.norm(self.decoder(asked, tokens, tgt_mask=self._mask(present)))
+        mask = only_present(present, self.decoder.self_attn.num_heads)
+        states = self.norm(self.decoder(asked, tokens, tgt_mask=mask))
         attention = self.query(states) @ self.key(local).transpose(1, 2) / states.shape[-1] ** 0.5  # [B, R, T]
         weights = attention.softmax(-1)
         values = self.value(local)  # [B, T, D]
@@ -80,9 +80,11 @@ class RoleDecoder(nn.Module):
         """The noun, as a text vector, of attended values.  # [..., D] -> [..., E] unit"""
         return F.normalize(self.noun(values), dim=-1)
 
-    def _mask(self, present: Tensor) -> Tensor:  # [B, R] -> [B * heads, R, R] bool, True = hidden
-        hidden = ~present[:, None, :] & ~torch.eye(present.shape[1], dtype=torch.bool, device=present.device)
-        return hidden.repeat_interleave(self.decoder.self_attn.num_heads, 0)
+
+def only_present(present: Tensor, heads: int) -> Tensor:  # [B, R] -> [B * heads, R, R] bool, True = hidden
+    """Who may look at whom among roles: all at those that are there, and each at itself (a fully masked row is NaN)."""
+    hidden = ~present[:, None, :] & ~torch.eye(present.shape[1], dtype=torch.bool, device=present.device)
+    return hidden.repeat_interleave(heads, 0)
 
 
 class Student(nn.Module):
@@ -95,17 +97,19 @@ class Student(nn.Module):
         self.log_scale_noun = nn.Parameter(torch.tensor([2.5]))
 
     def forward(self, features: Tensor, verb: Tensor, roles: Tensor, present: Tensor, boxes: Tensor,
-                composites: Tensor | None = None) -> dict[str, Tensor]:
+                composites: Tensor | None = None, dense: bool = False) -> dict[str, Tensor]:
         """features [B,T,C], verb [B,E], roles [B,R,E], present [B,R], true boxes [B,R,4] (training only).
 
         Beside the decoder's outputs: "in_box" [B,R,E] what the true boxes hold; with `composites` [B/2,T,C] also their
-        "composite" scene vectors [B/2,E] and "dense" [B,T,E], what every token holds.
+        "composite" scene vectors [B/2,E]; with `dense` also "dense" [B,T,E], what every token holds.
         """
         scene, memory, whole = self.encoder(features)
         out = {"scene": scene, **self.decoder(memory, verb, roles, present, whole)}
         out["in_box"] = self.decoder.read(geometry.share(boxes) @ out["values"])
         if composites is not None:
-            out["composite"], out["dense"] = self.encoder(composites)[0], self.decoder.read(out["values"])
+            out["composite"] = self.encoder(composites)[0]
+        if dense:
+            out["dense"] = self.decoder.read(out["values"])
         return out | {"scale_verb": self.log_scale_verb.exp(), "scale_noun": self.log_scale_noun.exp()}
 
 

@@ -19,6 +19,7 @@ class Mipd:
     """Open-vocabulary situations; heavy imports wait until a step needs them."""
 
     name = "mipd"
+    task = "components.recipes.mipd.task:build"
 
     def config(self, *, fast: bool = False) -> Config:
         if not fast:
@@ -56,7 +57,7 @@ class Mipd:
 
         settings = stage.config.distil
         return {
-            "task": "components.recipes.mipd.task:build",
+            "task": self.task,
             "arguments": {
                 "dataset": str(stage.dataset),
                 "splits": str(stage.splits),
@@ -75,6 +76,7 @@ class Mipd:
             "batch_size": settings.batch_size,
             "checkpoint_every": settings.checkpoint_every,
             "seed": stage.seed,
+            "ema": settings.ema,
         }
 
     def baseline(self, config: Config) -> Config:
@@ -82,9 +84,9 @@ class Mipd:
         return dataclasses.replace(config, distil=dataclasses.replace(config.distil, teacher=False))
 
     def predict(self, student: Path, stage: Stage, split: str) -> Iterator[dict[str, Any]]:
-        from components.recipes.mipd.inference import predict
+        from components.recipes.mipd.inference import Runner, predict
 
-        return predict(student, stage, split)
+        return predict(Runner(student, stage), split)
 
     def score(self, predictions: Sequence[dict[str, Any]], stage: Stage, split: str) -> Report:
         from components.recipes.mipd.scoring import score
@@ -97,9 +99,10 @@ class Mipd:
         return reference(teacher, stage, split)
 
     def export(self, student: Path, stage: Stage) -> ExportSpec:
+        from components.recipes.mipd.inference import Runner
         from components.recipes.mipd.shipping import export
 
-        return export(student, stage)
+        return export(Runner(student, stage))
 
     def gates(self, config: Config) -> Gates:
         bars = config.bars
