@@ -4,18 +4,19 @@ All is kept by its inputs, so a killed call goes on, and one with more seeds or 
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from components import recipes
 from components.base.errors import UserError, nearest
 from components.pipeline import ablation_table, alignment, evaluation, ingestion, rationales
-from components.pipeline.distillation import STUDENT, distil
+from components.pipeline.distillation import STUDENT, distil, side_by_side, stopping
 from components.pipeline.features import make_features
 from components.pipeline.plan import Plan, make
 from components.recipes.grids import Grid
+from components.recipes.protocol import Report
 from components.registry import tracking
 
 Say = Callable[[str], None]
@@ -59,20 +60,19 @@ def ablate(request: Request, out: Path, say: Say) -> Path:
     """
     grid = recipes.grid(request.recipe)
     names, budget = _chosen(grid, request), request.budget or next(iter(grid.budgets))
-    reports: dict[str, dict[int, Any]] = {}
+    reports: dict[str, dict[int, Report]] = {}
     with tracking.run(f"ablation of {request.recipe}", key=f"ablation {request.recipe} {budget}") as run:
         seeds = {seed: _prepare(request, grid, budget, seed, run) for seed in request.seeds}
         teacher = {seed: _teacher(_plan(request, grid, budget, seed, grid.subject), run, shared)
                    for seed, shared in seeds.items()}
         for name in names:
-            reports[name] = {}
             with tracking.run(name, parent=run, key=f"{run.id} {name}") as nested:
-                for seed, shared in seeds.items():
-                    reports[name][seed] = _variant(_plan(request, grid, budget, seed, name), shared, nested)
-                    found = reports[name][seed].metrics
-                    say(f"{name}, seed {seed}: " + ", ".join(
-                        f"{column} {100 * found[metric]:.1f}" for column, metric in grid.columns.items()
-                        if column in grid.compared and metric in found))
+                plans = [_plan(request, grid, budget, seed, name) for seed in seeds]
+                reports[name] = dict(zip(seeds, _students(plans, seeds.values(), nested), strict=True))
+            for seed, found in reports[name].items():
+                say(f"{name}, seed {seed}: " + ", ".join(
+                    f"{column} {100 * found.metrics[metric]:.1f}" for column, metric in grid.columns.items()
+                    if column in grid.compared and metric in found.metrics))
             table = ablation_table.Table(request.recipe, grid, budget, reports, teacher)
             run.log_metrics({f"{name}.{c}": sum(v) / len(v) for c in grid.columns if (v := table.values(name, c))})
             ablation_table.write(table, out)
@@ -117,12 +117,27 @@ def _teacher(plan: Plan, run: tracking.Run, shared: Shared) -> dict[str, float]:
     return json.loads((Path(folder) / "teacher.json").read_text("utf-8"))
 
 
-def _variant(plan: Plan, shared: Shared, run: tracking.Run) -> Any:
+def _students(plans: Sequence[Plan], shared: Iterable[Shared], run: tracking.Run) -> list[Report]:
+    """The reports of one variant on all seeds, as many at once as the processor has cores."""
+    at_once = side_by_side(plans[0], len(plans))
+    try:
+        with ThreadPoolExecutor(at_once) as pool:
+            try:
+                return list(pool.map(lambda plan, of: _variant(plan, of, run, at_once), plans, shared))
+            except BaseException:  # those under way are not waited for to the end of their training
+                stopping.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    finally:
+        stopping.clear()
+
+
+def _variant(plan: Plan, shared: Shared, run: tracking.Run, at_once: int) -> Report:
     """Targets, student and scores of one variant on one seed; a variant that needs no training of its own has none."""
     with tracking.run(f"seed {plan.seed}", parent=run, key=f"{run.id} {plan.seed}", tags={"seed": plan.seed},
                       params={"recipe": plan.recipe}) as nested:
         targets = alignment.align(plan, nested.id, shared.dataset, shared.splits, shared.features, shared.rationales)
-        student = distil(plan, nested.id, shared.dataset, shared.splits, targets, STUDENT)
+        student = distil(plan, nested.id, shared.dataset, shared.splits, targets, STUDENT, at_once)
         scored = evaluation.predict(plan, nested.id, shared.dataset, shared.splits, student, STUDENT)
         found = evaluation.report(scored)
         nested.log_metrics(found.metrics)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from components.encoders.image import CHANNELS
 from components.encoders.text import WIDTH
-from components.recipes.mipd.model import only_present
+from components.recipes.mipd.model import only_present, role_layer
 from components.recipes.mipd_released.alignment import Alignment
 from components.recipes.mipd_released.config import Architecture, Faults
 
@@ -52,8 +52,7 @@ class RoleDecoder(nn.Module):
             table = getattr(words, name)
             self.register_buffer(f"known_{name}", table)
             setattr(self, f"of_{name}", nn.Embedding(*table.shape) if self.rows else nn.Linear(WIDTH, WIDTH))
-        self.layer = nn.TransformerDecoderLayer(WIDTH, size.heads, size.feedforward, size.decoder_dropout, "gelu",
-                                                batch_first=True, norm_first=True)
+        self.layer = role_layer(WIDTH, size.heads, size.feedforward, size.decoder_dropout)
         self.norm = nn.LayerNorm(WIDTH)
         self.hidden = nn.Sequential(nn.Linear(WIDTH, size.noun_width), nn.ReLU(), nn.Dropout(size.decoder_dropout))
         self.open = nn.Linear(WIDTH, WIDTH, bias=False)
@@ -63,7 +62,7 @@ class RoleDecoder(nn.Module):
     def forward(self, memory: Tensor, verb: Tensor, roles: Tensor, present: Tensor, whole: Tensor) -> dict[str, Tensor]:
         """memory [B,1+T,D], verb [B,E], roles [B,R,E], present [B,R] bool, whole [B,D] (not needed)."""
         asked = self._query("roles", roles) + self._query("verbs", verb)[:, None]
-        state = self.norm(self.layer(asked, memory, tgt_mask=only_present(present, self.layer.self_attn.num_heads)))
+        state = self.norm(self.layer(asked, memory, tgt_mask=only_present(present)))
         hidden = self.hidden(state)
         noun = torch.cat([hidden, torch.ones_like(hidden[..., :1])], -1)  # [B, R, H + 1]
         return {"noun": noun, "open": self.open(state), "box": self.box(state), "exists": self.exists(state)[..., 0]}
