@@ -44,7 +44,7 @@ def main() -> None:
 
 def one_seed(seed: int, judge: str, changes: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     """{variant: {"counts" of what the teacher said, "metrics", "per_sample"}} on this seed's images."""
-    plans = {name: make(seed=seed, changes=(*changes, f"ask.judge={judge if name == 'judged' else ''}"))
+    plans = {name: make(seed=seed, changes=(*changes, f"ask.judge='{judge if name == 'judged' else ''}'"))
              for name in VARIANTS}
     plan = plans["not judged"]
     with tracking.run(f"judging, seed {seed}", tags={"seed": seed}) as run:
