@@ -15,7 +15,7 @@ run: $(STAMP)    ## images to a gated, promoted edge student (options: ARGS="--f
 	$(BIN)/foveate run $(ARGS)
 
 test: $(STAMP)   ## all tests (options: ARGS="tests/code -k config")
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 ui: $(STAMP)     ## MLflow and Prefect in the browser, over what was run
 	$(BIN)/foveate ui
@@ -36,4 +36,5 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet "$$(grep '^torch==' constraints.txt)" -c constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test]'
+	$(BIN)/python -m flows.prefect_database
 	@touch $@

@@ -18,12 +18,13 @@ import numpy as np
 from components.base.artifacts import write_bytes, write_json
 from components.evaluation import bootstrap, plots
 from components.pipeline import alignment, evaluation, ingestion, rationales
-from components.pipeline.distillation import BASELINE, STUDENT, distil, side_by_side
+from components.pipeline.distillation import STUDENT, distil, side_by_side
 from components.pipeline.features import make_features
 from components.pipeline.plan import make
 from components.recipes.protocol import Report
 from components.registry import tracking
 
+BASELINE = "labels-only"
 VARIANTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "labels only": (BASELINE, ()),
     "distilled, shuffled rationales": (STUDENT, ("distil.shuffle=true",)),

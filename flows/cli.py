@@ -99,7 +99,7 @@ def run(plan: Any, **options: Any) -> None:
 
 @cli.command()
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--verbs", help="Activities to choose between instead, separated by commas.")
+@click.option("--among", "--verbs", "verbs", help="Verbs (or names) to choose between instead, separated by commas.")
 @click.option("--nouns", help="Things that may fill the roles instead, separated by commas.")
 @click.option("--model", default="champion", show_default=True, help="champion, a version number, or a bundle folder.")
 @click.option("--overlay", type=FOLDER, help="Draw the predictions on the images, into this folder.")

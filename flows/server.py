@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 
 from components.base.errors import PipelineError
 from components.base.home import state
+from flows.prefect_database import lay_out
 
 START_SECONDS = 180  # a first start lays out the database, which takes half a minute on a slow machine
 QUIET = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_CLI_COLORS": "false",
@@ -73,6 +74,7 @@ def free_port() -> int:
 def prefect_child() -> Child:
     """Starts the Prefect server over the state folder's own database."""
     port = free_port()
+    lay_out(state("prefect"))
     # Its pages ask the API at port 4200 unless they are told otherwise.
     environment = {"PREFECT_HOME": str(state("prefect")), "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api"}
     return Child("prefect", ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)], port,

@@ -10,6 +10,12 @@ from pathlib import Path
 import pytest
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that no worker begins a long one when the others are done."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def no_home():
     """Nobody's state folder is touched, whatever the environment says."""
@@ -48,6 +54,5 @@ def store(tmp_path_factory) -> Path:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FOVEATE_HOME", str(tmp_path_factory.mktemp("registry")))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow sets it to what it was last told
         tracking.connect()
         yield Path(os.environ["FOVEATE_HOME"])

@@ -74,7 +74,8 @@ def headline(rows: Mapping[str, Mapping[str, Sequence[float]]], out: Path, *,
 
 
 def verb_bars(student: Mapping[str, float], groups: Mapping[str, str], out: Path, *,
-              baseline: Mapping[str, float] | None = None, title: str = "Accuracy per verb") -> Path:
+              baseline: Mapping[str, float] | None = None, baseline_name: str = "labels only (no teacher)",
+              title: str = "Accuracy per verb") -> Path:
     """One bar a verb, coloured by its group ({verb: "seen" | "rare" | "unseen"}), best first within a group.
 
     `baseline` is drawn as a dark mark on the bar. All verbs are shown; the picture grows with their number.
@@ -89,9 +90,9 @@ def verb_bars(student: Mapping[str, float], groups: Mapping[str, str], out: Path
         if baseline is not None:
             of = [i for i, v in enumerate(verbs) if v in baseline]
             handles += axes.plot([100 * baseline[verbs[i]] for i in of], of, "|", color=INK, markersize=10,
-                                 markeredgewidth=2.4, label="labels only (no teacher)", linestyle="none")
+                                 markeredgewidth=2.4, label=baseline_name, linestyle="none")
         axes.set_yticks(at, verbs, fontsize=10, color=INK)
-        axes.set(title=title, xlabel="per cent of the verb's images right", xlim=(-0.8, 101),
+        axes.set(title=title, xlabel="per cent of its images right", xlim=(-0.8, 101),
                  ylim=(len(verbs) - 0.4, -0.6))
         axes.grid(axis="y", visible=False)
         axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.5 / (0.24 * len(verbs) + 1)),
@@ -138,7 +139,7 @@ def confusion(matrix: np.ndarray, verbs: Sequence[str], groups: Mapping[str, str
         legend = [f"{c} {g}" for g, c in (("seen", "blue"), ("rare", "orange"), ("unseen", "green")) if g in kinds]
         axes.set(title=title, xlabel="predicted" + (f"   ({', '.join(legend)})" if legend else ""), ylabel="true")
         axes.grid(visible=False)
-        axes.figure.colorbar(image, shrink=0.6, label="per cent of the true verb's images")
+        axes.figure.colorbar(image, shrink=0.6, label="per cent of the true one's images")
     return out
 
 

@@ -158,7 +158,7 @@ def validate(plan: Plan, run: str, dataset: str, rationales: str) -> str:
 
             rows = [row | {"sample": data.names[r["sample"]]} for r in _read(Path(rationales) / "rationales.jsonl")
                     for row in recipe.quality_rows(Record(r["sample"], r["content"]), data.labels[r["sample"]] or "")]
-            gate.check("rationales", frames.rationale_frame(rows), part)
+            gate.check(recipe.suite, frames.RATIONALES[recipe.suite](rows), part)
 
         path = here.produce({"rationales": Path(rationales).name}, work, "components.quality", recipe_code(plan))
         ingestion.finish_gate(here, path)

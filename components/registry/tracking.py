@@ -23,6 +23,7 @@ from components.base.errors import UserError
 from components.base.home import home, state
 
 EXPERIMENT = "foveate"
+ADDRESSES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
 BATCH = 100  # parameters MLflow accepts at once
 _SECRET = re.compile(r"(^|[._\-\s])(tokens?|pass(word|wd|phrase)?|secrets?|(api|access|private)?[_-]?keys?|"
                      r"credentials?|authorization)$")
@@ -31,9 +32,12 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 
 def connect() -> MlflowClient:
     """A client of the tracking server in use, set up (folders, experiment) if this is the first call."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    uri, registry = (os.environ.get(name) for name in ADDRESSES)
     set_tracking_uri(uri or f"sqlite:///{state('mlflow') / 'mlflow.db'}")
-    set_registry_uri(os.environ.get("MLFLOW_REGISTRY_URI") or uri or f"sqlite:///{home() / 'mlflow' / 'mlflow.db'}")
+    set_registry_uri(registry or uri or f"sqlite:///{home() / 'mlflow' / 'mlflow.db'}")
+    for name, given in zip(ADDRESSES, (uri, registry), strict=True):
+        if not given:  # MLflow writes there what it was last told; here they hold what the user says
+            os.environ.pop(name, None)
     client = MlflowClient()
     if client.get_experiment_by_name(EXPERIMENT) is None:
         # A server keeps artifacts where it was told to; by default they lie beside the database.

@@ -266,7 +266,7 @@ def test_a_key_from_a_prefect_block(monkeypatch):
     from prefect.blocks.system import Secret
     from prefect.testing.utilities import prefect_test_harness
 
-    with prefect_test_harness(server_startup_timeout=None):
+    with prefect_test_harness(server_startup_timeout=180):
         Secret(value=CANARY).save("lab-key")
         with ChatServer() as server:
             teacher = teachers.get(f"openai:painter@{server.url}?key_block=lab-key")

@@ -35,6 +35,21 @@ class SceneEncoder(nn.Module):
         return F.normalize(self.scene(whole), dim=-1), memory, whole
 
 
+class Attention(nn.MultiheadAttention):
+    """Multi-head attention in plain operators: a trace of torch's own would freeze the number of roles."""
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None,
+                **_: object) -> tuple[Tensor, None]:
+        """query [B,R,D], key and value [B,T,D], attn_mask [B,1,R,T] bool (True: hidden) to ([B,R,D], None)."""
+        weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
+        q, k, v = (F.linear(x, w, b).reshape(x.shape[0], x.shape[1], self.num_heads, self.head_dim).transpose(1, 2)
+                   for x, w, b in zip((query, key, value), weights, biases, strict=True))  # [B, heads, ., D / heads]
+        scores = q @ k.transpose(2, 3) / self.head_dim**0.5
+        if attn_mask is not None:
+            scores = scores.masked_fill(attn_mask, -torch.inf)
+        return self.out_proj((scores.softmax(-1) @ v).transpose(1, 2).flatten(2)), None
+
+
 class RoleDecoder(nn.Module):
     """Roles of a verb, both given as text, to a noun vector, a box and whether there is one.
 
@@ -48,6 +63,7 @@ class RoleDecoder(nn.Module):
         d = size.width
         self.verb, self.role = nn.Linear(WIDTH, d), nn.Linear(WIDTH, d)
         self.decoder = nn.TransformerDecoderLayer(d, size.heads, 2 * d, 0.0, "gelu", batch_first=True, norm_first=True)
+        self.decoder.self_attn, self.decoder.multihead_attn = Attention(d, size.heads), Attention(d, size.heads)
         self.norm = nn.LayerNorm(d)
         self.query, self.key, self.value = nn.Linear(d, d), nn.Linear(d, d), nn.Linear(d, d)
         self.whole, self.blend = nn.Linear(d, d), nn.Linear(d, 1)
@@ -80,9 +96,9 @@ class RoleDecoder(nn.Module):
         """The noun, as a text vector, of attended values.  # [..., D] -> [..., E] unit"""
         return F.normalize(self.noun(values), dim=-1)
 
-    def _mask(self, present: Tensor) -> Tensor:  # [B, R] -> [B * heads, R, R] bool, True = hidden
-        hidden = ~present[:, None, :] & ~torch.eye(present.shape[1], dtype=torch.bool, device=present.device)
-        return hidden.repeat_interleave(self.decoder.self_attn.num_heads, 0)
+    def _mask(self, present: Tensor) -> Tensor:  # [B, R] -> [B, 1, R, R] bool, True = hidden
+        at = torch.arange(present.shape[1], device=present.device)
+        return (~present[:, None, :] & (at[:, None] != at))[:, None]
 
 
 class Student(nn.Module):

@@ -108,7 +108,7 @@ def tables(
         for v in np.unique(scores.verbs)
     }
     return {
-        "per_verb": per_verb,
+        "labels": per_verb,
         "confusion": {"truth": scores.verbs.tolist(), "predicted": [predictions[i]["verbs"][0] for i in scores.images]},
-        "reliability": {"confidence": confidence.tolist(), "right": right.tolist()},
+        "reliability": {"images": list(scores.images), "confidence": confidence.tolist(), "right": right.tolist()},
     }
