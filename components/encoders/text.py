@@ -65,6 +65,7 @@ def raw(texts: Sequence[str]) -> np.ndarray:
     return out
 
 
+@cache
 def names_of_classes() -> tuple[str, ...]:
     """The 1,000 ImageNet class names, in the classifier's order."""
     names = ClassDictionary()
