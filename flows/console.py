@@ -99,10 +99,13 @@ def show_results(lines: Lines, told: Mapping[str, Any]) -> None:
     """The end of a run: scores side by side, the verdict, and where to look next."""
     groups = list(dict.fromkeys(g for row in told.get("headline", {}).values() for g in row))
     if groups:
-        table = Table("verb right, per cent", *groups, box=box.SIMPLE_HEAD)
+        table = Table("per cent", *groups, box=box.SIMPLE_HEAD, title=told["measure"], title_justify="left")
         for model, row in told["headline"].items():
             table.add_row(model, *(_cell(row.get(g)) for g in groups))
         lines.console.print(table)
+        *_, found = told["scores"].values()
+        for question, answer in found["protocol"].items():
+            lines.say(f"protocol  {question}: {answer}")
     if "edge" in told:
         lines.say("edge      " + ", ".join(f"{k} {v}" for k, v in told["edge"]["shown"].items()))
     if "promotion" in told:

@@ -16,9 +16,9 @@ def evaluate(plan: dict, run: str, made: dict[str, str]) -> dict[str, str]:
     """Folders of the scores, the predictions' quality result and the pictures."""
     wanted, data = Plan(**plan), [made[k] for k in ("dataset", "splits", "features")]
     scores = {v: predict(wanted, run, *data[:2], made[f"student_{v}"], v)
-              for v in distillation.variants(made["dataset"])}
+              for v in distillation.variants(wanted, made["dataset"])}
     quality = validate(wanted, run, made["dataset"], scores["distilled"])
     teacher = teach(wanted, run, *data)
-    shown = draw(wanted, run, *data[:2], scores, teacher)
+    shown = draw(wanted, run, made["dataset"], scores, teacher)
     return {**{f"scores_{v}": folder for v, folder in scores.items()}, "predictions_quality": quality,
             "teacher_scores": teacher, "gallery": shown}

@@ -64,11 +64,11 @@ TEACHER = "The teacher that is asked: embedded, transformers:..., openai:... or 
 
 def plan_options(command: Callable) -> Callable:
     """The options that name a run; the command gets them as one `components.pipeline.plan.Plan`."""
-    @click.option("--data", type=FOLDER, help="A folder of images instead of the drawn scenes.")
-    @click.option("--annotations", type=FILE, help="Their annotations (SWiG JSON: image name to entry).")
+    @click.option("--data", type=FOLDER, help="A folder of images instead of the drawn world.")
+    @click.option("--annotations", type=FILE, help="Their annotations (mipd: SWiG JSON, image name to entry).")
     @click.option("--space", type=FILE, help="Their lexicon (schema of imsitu_space.json).")
     @click.option("--recipe", default="mipd", show_default=True, help="The distillation method.")
-    @click.option("--teacher", default="embedded", show_default=True, metavar="SPEC", help=TEACHER)
+    @click.option("--teacher", default="", metavar="SPEC", help=TEACHER + " Default: the recipe's own.")
     @click.option("--seed", default=0, show_default=True, help="Seeds drawing, splits and training.")
     @click.option("--fast", is_flag=True, help="A small draw and short training: minutes, and no evidence.")
     @click.option("--set", "changes", multiple=True, metavar="A.B=C", help="Change a setting; may be repeated.")

@@ -1,7 +1,11 @@
 """Flow: the main job, from images to a gated, promoted edge student; every stage a flow of its own."""
 
+from dataclasses import asdict
+
 from prefect import flow
 
+from components.pipeline.plan import Plan
+from components.pipeline.recording import settle
 from flows.edge_export import export
 from flows.evaluation import evaluate
 from flows.ingestion import ingest
@@ -18,6 +22,7 @@ STAGES = {"rationales": generate, "align": align, "distil": distil, "evaluate": 
 def pipeline(plan: dict, run: str, until: str = "promote") -> dict[str, str]:
     """Runs the stages in order up to `until`; returns {output: folder} of all that was made or was there already."""
     made = ingest(plan, run)
+    plan = asdict(settle(Plan(**plan), made))
     for name, stage in STAGES.items():
         if until == "ingest":
             break

@@ -34,9 +34,10 @@ def run_pipeline(plan: Any, until: str, verbose: bool, limits: Limits = (None, N
 def dry_run(plan: Any, until: str, verbose: bool) -> dict[str, Any]:
     """What asking the teacher would cost, said and returned; makes the dataset for it, and asks nothing."""
     def finish(lines: Lines, _run: Any, made: dict[str, str]) -> dict[str, Any]:
+        from components.pipeline.recording import settle
         from components.pipeline.spending import estimate, told
 
-        found = estimate(plan, made, until)
+        found = estimate(settle(plan, made), made, until)
         lines.say(told(found))
         return found
 
@@ -47,7 +48,10 @@ def _run(plan: Any, until: str, verbose: bool, begin: Callable, finish: Callable
     from components.base.progress import listening
 
     with quiet("run", verbose) as console, Lines(console) as lines, listening(lines):
-        lines.say(f"foveate: {plan.recipe} from the {plan.teacher} teacher on {plan.data or 'drawn scenes'}, "
+        from components import recipes
+
+        world = f"drawn {recipes.get(plan.recipe).world}"
+        lines.say(f"foveate: {plan.recipe} from the {plan.teacher} teacher on {plan.data or world}, "
                   f"seed {plan.seed}; state in {home()}")
         with prefect_api():
             from components.base.artifacts import digest

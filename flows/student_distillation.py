@@ -1,4 +1,4 @@
-"""Flow: the student, and its twin that never met the teacher, under the same budget."""
+"""Flow: the student and its baselines, under the same budget."""
 
 from prefect import flow, task
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -11,9 +11,9 @@ train = task(distillation.distil, name="distil", task_run_name="distil {variant}
 
 @flow(name="student-distillation", persist_result=False, task_runner=ThreadPoolTaskRunner(max_workers=2))
 def distil(plan: dict, run: str, made: dict[str, str]) -> dict[str, str]:
-    """Folders of both students; of one, where there is no label."""
+    """Folders of all students; of one, where there is no label."""
     wanted, inputs = Plan(**plan), [made[k] for k in ("dataset", "splits", "targets")]
-    variants = distillation.variants(made["dataset"])
+    variants = distillation.variants(wanted, made["dataset"])
     at_once = distillation.side_by_side(wanted, len(variants))
     if at_once == 1:
         return {f"student_{v}": train(wanted, run, *inputs, v) for v in variants}

@@ -16,12 +16,14 @@ from typing import Any
 from components.base.errors import UserError
 from components.base.reading import read_json
 from components.datasets.images import load_image, near_pairs, perceptual_hash
+from components.datasets.names.files import read_truth
 from components.datasets.parallel import ordered_map
 from components.datasets.schema import Sample, sample_id
 from components.datasets.situation import Entry, Space, check, check_space, space_of
 from components.datasets.store import Dataset, DatasetWriter
 
 Progress = Callable[[int, int], None]  # (done, total)
+Job = tuple[str, str, Entry | str | None]  # a file, its name in the dataset, its entry or its class
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 OTHER_IMAGES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".tif", ".tiff")
 LISTED = 20  # faults shown in one error
@@ -54,6 +56,16 @@ def ingest(source: Path, out: Path, annotations: Path | None = None, space: Path
     return ingest_folder(source, out, [annotations] if annotations else [], space, workers, progress)
 
 
+def ingest_classes(folder: Path, out: Path, classes: Path | None = None, workers: int = 2,
+                   progress: Progress | None = None) -> Report:
+    """Writes the images below `folder` as a dataset without annotations; `classes` are JSON lines with `image` (its
+    path relative to the folder) and `class_name`, the label of every image. Raises UserError as `ingest_folder`."""
+    paths, warnings = find_images(folder)
+    labels = dict(zip(paths, read_truth(classes, list(paths)), strict=True)) if classes else {}
+    jobs = [(str(path), shown, labels.get(shown)) for shown, path in paths.items()]
+    return _write(jobs, out, folder.absolute().name, None, warnings, folder, len(labels), workers, progress)
+
+
 def ingest_folder(folder: Path, out: Path, annotations: list[Path], space: Path | None = None, workers: int = 2,
                   progress: Progress | None = None, name: str = "") -> Report:
     """Writes the images below `folder`, annotated by SWiG files {image path relative to it: entry}, as a dataset.
@@ -69,13 +81,20 @@ def ingest_folder(folder: Path, out: Path, annotations: list[Path], space: Path 
 
         lexicon = embedded()
     named = _match(entries, list(paths), annotations)
+    jobs = [(str(path), shown, named.get(shown)) for shown, path in paths.items()]
+    name = name or folder.absolute().name
+    return _write(jobs, out, name, lexicon, warnings, folder, len(named), workers, progress)
+
+
+def _write(jobs: list[Job], out: Path, name: str, lexicon: Space | None, warnings: list[str], folder: Path,
+           labelled: int, workers: int, progress: Progress | None) -> Report:
+    """Reads all images and writes the dataset, or raises UserError listing the faulty ones."""
     faults: list[str] = []
     seen: dict[str, str] = {}
     hashes: list[str] = []
-    with DatasetWriter(out, name or folder.absolute().name, lexicon) as writer:
-        jobs = [(str(path), shown, named.get(shown)) for shown, path in paths.items()]
+    with DatasetWriter(out, name, lexicon) as writer:
         results = ordered_map(_read, jobs, workers if len(jobs) >= FEW else 1)
-        for done, (shown, sample) in enumerate(zip(paths, results, strict=True), 1):
+        for done, ((_, shown, _), sample) in enumerate(zip(jobs, results, strict=True), 1):
             if isinstance(sample, str):
                 faults.append(sample)
             elif sample.id in seen:
@@ -86,14 +105,14 @@ def ingest_folder(folder: Path, out: Path, annotations: list[Path], space: Path 
                 if not faults:
                     writer.add(sample)
             if progress:
-                progress(done, len(paths))
+                progress(done, len(jobs))
         if faults:
             raise _listed(faults, "image", str(folder), "repair or remove these files and run again")
     names = list(seen.values())
     near = [f"{names[i]} and {names[j]} look almost the same" for i, j in near_pairs(hashes, hashes, NEAR) if i < j]
     warnings += near[:LISTED] + [f"and {len(near) - LISTED} more such pairs"] * (len(near) > LISTED)
     dataset = Dataset(out)
-    return Report(out, dataset.version, len(dataset), len(named), tuple(warnings))
+    return Report(out, dataset.version, len(dataset), labelled, tuple(warnings))
 
 
 def find_images(folder: Path) -> tuple[dict[str, Path], list[str]]:
@@ -118,9 +137,10 @@ def find_images(folder: Path) -> tuple[dict[str, Path], list[str]]:
     return dict(sorted(found.items())), warnings
 
 
-def _read(job: tuple[str, str, Entry | None]) -> Sample | str:
+def _read(job: Job) -> Sample | str:
     """One sample, or what is wrong with it."""
-    path, shown, entry = Path(job[0]), job[1], job[2]
+    path, shown = Path(job[0]), job[1]
+    entry, label = (None, job[2]) if isinstance(job[2], str) else (job[2], job[2] and job[2]["verb"])
     try:
         data = path.read_bytes()
         image = load_image(data, shown)
@@ -128,7 +148,6 @@ def _read(job: tuple[str, str, Entry | None]) -> Sample | str:
         if entry is not None and (entry["width"], entry["height"]) != (width, height):
             raise UserError(f"the annotation is for {entry['width']} x {entry['height']} pixels, the upright image has "
                             f"{width} x {height}", where=shown, mend="scale the boxes to the image")
-        label = None if entry is None else entry["verb"]
         return Sample(sample_id(data), shown, data, width, height, perceptual_hash(image), "folder", label, entry)
     except UserError as error:
         return f"{error.where}: {error.what}" + (f"; {error.mend}" if error.mend else "")

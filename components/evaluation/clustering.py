@@ -22,17 +22,22 @@ Encode = Callable[[Sequence[str]], np.ndarray]
 NORMALISATION = "lower case, all but a-z0-9 to one space"
 
 
+def assignment(names: Sequence[Hashable], classes: Sequence[Hashable]) -> dict[str, str]:
+    """{name: its class}, one to one so that most images are right (Hungarian algorithm, Kuhn 1955); for some names
+    there may be no class."""
+    table, *_ = _table(names, classes)
+    distinct, kinds = (np.unique(np.asarray(of, str)) for of in (names, classes))
+    rows, columns = linear_sum_assignment(table, maximize=True)
+    return {str(distinct[r]): str(kinds[c]) for r, c in zip(rows, columns, strict=True)}
+
+
 def right(names: Sequence[Hashable], classes: Sequence[Hashable]) -> np.ndarray:
     """[N] bool, images whose name is the one assigned to their class.
 
-    Names and classes are assigned one to one so that most images are right (Hungarian algorithm, Kuhn 1955): a second
-    name for a class is wrong throughout, and which words a name has does not matter.
+    A second name for a class is wrong throughout, and which words a name has does not matter.
     """
-    table, name, each = _table(names, classes)
-    rows, columns = linear_sum_assignment(table, maximize=True)
-    of_name = np.full(len(table), -1)
-    of_name[rows] = columns
-    return of_name[name] == each
+    of = assignment(names, classes)
+    return np.array([of.get(a) == b for a, b in zip(map(str, names), map(str, classes), strict=True)])
 
 
 def cluster_accuracy(names: Sequence[Hashable], classes: Sequence[Hashable], *, per_class: bool = False) -> float:

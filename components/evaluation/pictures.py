@@ -17,21 +17,22 @@ _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#
 
 
 def overlay(image: np.ndarray, prediction: Mapping[str, Any], truth: Mapping[str, Any] | None = None,
-            names: Mapping[str, str] | None = None) -> Image.Image:
+            names: Mapping[str, str] | None = None, *, kind: tuple[str, str] = ("verbs", "verb"),
+            right: bool | None = None) -> Image.Image:
     """One image (uint8 [H, W, 3]) with the first-ranked verb's boxes drawn and a caption beside it.
 
     `prediction` is one prediction record, its boxes pixels of `image`; `truth` a SWiG entry: verb and nouns then carry
-    a tick or a cross, and wrong ones are followed by the truth. `names` maps a synset to readable words for that. The
+    a tick or a cross, and wrong ones are followed by the truth. `names` maps a synset to readable words for that.
+    `kind` names what is ranked, in the prediction and in the truth; `right` judges it (None: do the words agree?). The
     picture is scaled so that its longer side is 480 pixels.
     """
     height, width = image.shape[:2]
     scale = LONG_SIDE / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     photo = Image.fromarray(image).resize(size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC)
-    verb = prediction["verbs"][0]
-    frame = prediction["frames"].get(verb, {})
+    frame = prediction.get("frames", {}).get(prediction[kind[0]][0], {})
     _draw_boxes(photo, frame, scale)
-    lines = list(_caption(prediction, frame, truth, names or {}))
+    lines = list(_caption(prediction, frame, truth, names or {}, kind, right))
     page = Image.new("RGB", (size[0] + _CAPTION, max(size[1], 28 + sum(line.step for line in lines))), _PAPER)
     page.paste(photo, (0, 0))
     draw = ImageDraw.Draw(page)
@@ -104,17 +105,18 @@ class _Line:
 
 
 def _caption(prediction: Mapping[str, Any], frame: Mapping[str, Any], truth: Mapping[str, Any] | None,
-             names: Mapping[str, str]) -> Iterator[_Line]:
+             names: Mapping[str, str], kind: tuple[str, str], right: bool | None) -> Iterator[_Line]:
     """The verb, its confidence and rivals, then each role; roles are judged only if the verb is right."""
-    verb, scores = prediction["verbs"][0], prediction["scores"]
-    right = None if truth is None else verb == truth["verb"]
+    (verb, *others), scores = prediction[kind[0]], prediction["scores"]
+    if right is None and truth is not None:
+        right = verb == truth[kind[1]]
     yield _Line(verb, _VERB, 38, right=right)
     if right is False:
-        yield _Line(f"truth: {truth['verb']}", _ROLE, 28)
+        yield _Line(f"truth: {truth[kind[1]]}", _ROLE, 28)
     yield _Line(f"confidence {100 * scores[0]:.0f} %", _SMALL, 24)
-    others = [f"{v} {100 * s:.0f} %" for v, s in zip(prediction["verbs"][1:3], scores[1:3], strict=True)]
-    if others:
-        yield _Line("then " + ", ".join(others), _SMALL, 34)
+    rivals = [f"{v} {100 * s:.0f} %" for v, s in zip(others[:2], scores[1:3], strict=True)]
+    if rivals:
+        yield _Line("then " + ", ".join(rivals), _SMALL, 34)
     for i, (role, guess) in enumerate(frame.items()):
         said = guess.get("name") or guess["noun"] or "(nothing)"
         true = _true_nouns(truth, role) if right else None

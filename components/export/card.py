@@ -14,17 +14,19 @@ def card(manifest: Mapping[str, Any], vocabulary: Mapping[str, Any]) -> str:
     lines = [
         f"# A `{manifest['recipe']}` student for the edge", "",
         _vocabulary_line(vocabulary),
-        "Any other name given as text works too: the bundle carries its own text encoder.", "",
+        *(["Any other name given as text works too: the bundle carries its own text encoder."] if size["text_encoder"]
+          else []), "",
         "## What ships", "",
         f"- {len(manifest['graphs'])} graphs ({', '.join(manifest['graphs'])}), shipped precision {shipped}; "
-        f"{facts['size_mb']:.1f} MB in all, {size['text_encoder']:.1f} MB of them the text encoder.",
+        f"{facts['size_mb']:.1f} MB in all"
+        + (f", {size['text_encoder']:.1f} MB of them the text encoder." if size["text_encoder"] else "."),
         f"- Images are squashed to {side} x {side} pixels.", "",
         "## Exactness", "",
         f"- Largest difference between torch and ONNX fp32: {facts['parity']:.1e} of the output's range "
         f"({_verdict(details['parity'])}).",
         f"- {_int8_line(facts, details)}",
-        f"- int8 text encoder: least cosine to torch {details['text_encoder']['cosine_min']:.4f} "
-        f"over {details['text_encoder']['texts']} texts.", "",
+        *([f"- int8 text encoder: least cosine to torch {details['text_encoder']['cosine_min']:.4f} "
+           f"over {details['text_encoder']['texts']} texts."] if size["text_encoder"] else []), "",
         f"## Speed ({details['latency']['threads']} threads, {details['latency']['processor']})", "",
         "| | torch | fp32 | int8 |", "|---|---|---|---|",
         _row("one photograph, preprocessing included", details["latency"]["image"]),
@@ -43,10 +45,12 @@ def card(manifest: Mapping[str, Any], vocabulary: Mapping[str, Any]) -> str:
 
 
 def _vocabulary_line(vocabulary: Mapping[str, Any]) -> str:
-    groups = Counter(entry.get("group", "listed") for entry in vocabulary.get("verbs", {}).values())
+    """How many there are of everything that it has a name for; of what is ranked, which comes first, by group."""
+    ranked, *others = vocabulary
+    groups = Counter(entry.get("group", "listed") for entry in vocabulary[ranked].values())
     told = ", ".join(f"{count} {group.replace('_', '-')}" for group, count in groups.items())
-    return (f"Knows {sum(groups.values())} verbs by name ({told or 'none'}), "
-            f"{len(vocabulary.get('roles', ()))} roles and {len(vocabulary.get('nouns', ()))} nouns.")
+    also = [f"{len(vocabulary[name])} {name}" for name in others]
+    return f"Knows {sum(groups.values())} {ranked} by name ({told or 'none'})" + "".join(f", {a}" for a in also) + "."
 
 
 def _verdict(parity: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Targets to a student, trained by DeepSpeed under torchrun; and its twin that never meets the teacher."""
+"""Targets to a student, trained by DeepSpeed under torchrun; and the baselines that it is compared with."""
 
 import os
 import threading
@@ -10,16 +10,18 @@ from components.base.config import as_dict
 from components.datasets.store import Dataset
 from components.pipeline.plan import Plan
 from components.pipeline.steps import recipe_code, stage_of, step
+from components.recipes.protocol import Baseline
 from components.training import launch
 
-BASELINE, STUDENT = "labels-only", "distilled"
+STUDENT = "distilled"
 
 stopping = threading.Event()  # set, it ends all training of this process
 
 
-def variants(dataset: str) -> tuple[str, ...]:
-    """Which students to train: without labels there is nothing that one without the teacher could learn from."""
-    return (BASELINE, STUDENT) if any(Dataset(Path(dataset)).labels.values()) else (STUDENT,)
+def variants(plan: Plan, dataset: str) -> tuple[str, ...]:
+    """Which students to train, the distilled one last; without labels there is nothing to compare it by."""
+    labelled = any(Dataset(Path(dataset)).labels.values())
+    return (*(recipes.get(plan.recipe).baselines(plan.config()) if labelled else ()), STUDENT)
 
 
 def side_by_side(plan: Plan, students: int) -> int:
@@ -34,10 +36,9 @@ def distil(plan: Plan, run: str, dataset: str, splits: str, targets: str, varian
 
     `at_once` students share the processor's cores.
     """
-    recipe, config = recipes.get(plan.recipe), plan.config()
-    if variant == BASELINE:
-        config = recipe.baseline(config)
-    stage = stage_of(plan, dataset, splits, targets=targets if variant == STUDENT else None, config=config)
+    recipe = recipes.get(plan.recipe)
+    of = (recipe.baselines(plan.config()) | {STUDENT: Baseline(plan.config(), taught=True)})[variant]
+    config, stage = of.config, stage_of(plan, dataset, splits, targets=targets if of.taught else None, config=of.config)
     with step(run, f"student {variant}") as here:
         def tell(event: dict[str, Any]) -> None:
             if event.get("event") == "step":
@@ -50,7 +51,7 @@ def distil(plan: Plan, run: str, dataset: str, splits: str, targets: str, varian
         settings = {name: group for name, group in as_dict(config).items() if name in ("student", "distil")}
         inputs = {"dataset": Dataset(Path(dataset)).version, "splits": Path(splits).name, "seed": plan.seed,
                   "targets": stage.targets.name if stage.targets else None, "settings": settings}
-        path = here.produce(inputs, work, recipe_code(plan), "components.training", "components.encoders")
+        path = here.produce(inputs, work, *recipe_code(plan), "components.training", "components.encoders")
         steps = launch.history(path)
         for event in steps[:: max(1, len(steps) // 100)]:
             here.run.log_metrics({"loss": event["loss"], "learning_rate": event["lr"], **event.get("terms", {})},

@@ -11,6 +11,7 @@ from components.datasets.splits import Splits
 from components.datasets.store import Dataset
 from components.pipeline.plan import Plan
 from components.pipeline.steps import recipe_code, stage_of, step
+from components.recipes.protocol import Recipe
 
 PROBED = 256  # test images on which int8 is compared with fp32
 BATCH = 32
@@ -28,12 +29,12 @@ def export(plan: Plan, run: str, dataset: str, splits: str, student: str) -> str
             provenance = {"dataset": f"{data.name} {data.version}", "splits": Splits.load(stage.splits).sha256,
                           "student": Path(student).name, "teacher": plan.teacher, "seed": plan.seed}
             facts = write(recipe.export(Path(student), stage), part / "bundle", provenance,
-                          evaluate=accuracy_on(data, stage.splits), progress=here.line)
+                          evaluate=accuracy_on(recipe, data, stage.splits), progress=here.line)
             edge = {name: facts[name] for name in ("parity", "int8_loss", "latency_ms", "size_mb")}
             write_json(part / "facts.json", {"edge": edge, "shown": shown(edge), "details": facts["details"]})
 
         inputs = {"student": Path(student).name, "splits": Path(splits).name}
-        path = here.produce(inputs, work, recipe_code(plan), "components.export", "components.serving")
+        path = here.produce(inputs, work, *recipe_code(plan), "components.export", "components.serving")
         facts = read_facts(path)
         here.run.log_metrics(facts["edge"])
         here.run.log_figure(path / "facts.json", "edge")
@@ -55,7 +56,7 @@ def shown(edge: Mapping[str, float]) -> dict[str, str]:
             "int8 loss": f"{100 * edge['int8_loss']:.1f} points", "parity": f"{edge['parity']:.1e}"}
 
 
-def accuracy_on(data: Dataset, splits: Path) -> Callable[[Path, str], float]:
+def accuracy_on(recipe: Recipe, data: Dataset, splits: Path) -> Callable[[Path, str], float]:
     """(bundle, precision) to the share of some held-out images whose label is right, run as on the device."""
     test = Splits.load(splits).test
     ids = test[:: max(1, len(test) // PROBED)][:PROBED]
@@ -63,11 +64,11 @@ def accuracy_on(data: Dataset, splits: Path) -> Callable[[Path, str], float]:
     def accuracy(bundle: Path, precision: str) -> float:
         from components.serving.predictor import Predictor
 
-        predictor, right = Predictor(bundle, precision), 0
+        predictor, names = Predictor(bundle, precision), {}
         for start in range(0, len(ids), BATCH):
             samples = list(data.samples(ids[start:start + BATCH]))
             found = predictor.predict([load_image(s.image, s.name) for s in samples], top=1)
-            right += sum(p["verbs"][0] == s.label for p, s in zip(found, samples, strict=True))
-        return right / len(ids)
+            names |= {s.id: p[recipe.labels][0] for p, s in zip(found, samples, strict=True)}
+        return recipe.right(list(names.values()), [data.labels[i] for i in names])
 
     return accuracy

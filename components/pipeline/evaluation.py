@@ -11,7 +11,6 @@ from components.base.artifacts import write_bytes, write_json
 from components.datasets.splits import Splits
 from components.datasets.store import Dataset
 from components.pipeline import ingestion
-from components.pipeline.distillation import BASELINE, STUDENT
 from components.pipeline.plan import Plan
 from components.pipeline.steps import recipe_code, stage_of, step
 from components.pipeline.teaching import metered
@@ -19,7 +18,6 @@ from components.recipes.protocol import Report
 from components.teachers.protocol import NotOffered
 
 SPLIT = "test"
-HEADLINE = {"seen": "seen.top1_verb", "rare": "rare.top1_verb", "unseen": "unseen.top1_verb", "harmonic": "harmonic"}
 
 
 def predict(plan: Plan, run: str, dataset: str, splits: str, student: str, variant: str) -> str:
@@ -38,12 +36,13 @@ def predict(plan: Plan, run: str, dataset: str, splits: str, student: str, varia
             write_json(part / "report.json", dataclasses.asdict(recipe.score(predictions, stage, SPLIT)))
 
         inputs = {"student": Path(student).name, "splits": Path(splits).name, "settings": plan.groups("evaluate")}
-        path = here.produce(inputs, work, recipe_code(plan), "components.evaluation")
+        path = here.produce(inputs, work, *recipe_code(plan), "components.evaluation")
         found = report(path)
         here.run.log_metrics(found.metrics)
         here.run.log_figure(path / "report.json", "scores")
+        here.run.set_tags({"mlflow.note.content": protocol_note(found)})
         here.run.log_dataset(Dataset(stage.dataset).name, Dataset(stage.dataset).version, context="evaluation")
-        here.says(", ".join(f"{k} {100 * v:.1f}" for k, v in headline_of(found).items()))
+        here.says(", ".join(f"{k} {100 * v:.1f}" for k, v in headline_of(plan, found).items()))
     return str(path)
 
 
@@ -52,13 +51,19 @@ def report(folder: str | Path) -> Report:
     return Report(**json.loads((Path(folder) / "report.json").read_text("utf-8")))
 
 
+def protocol_note(found: Report) -> str:
+    """The protocol of a report as a Markdown list."""
+    return "\n".join(f"- {question}: {answer}" for question, answer in found.protocol.items())
+
+
 def predictions(folder: str | Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (Path(folder) / "predictions.jsonl").read_text("utf-8").splitlines()]
 
 
-def headline_of(found: Report) -> dict[str, float]:
-    """Seen, rare, unseen and harmonic label accuracy, all names competing, as the recipe reports them."""
-    return {name: found.metrics[metric] for name, metric in HEADLINE.items() if metric in found.metrics}
+def headline_of(plan: Plan, found: Report) -> dict[str, float]:
+    """The few figures that matter most to the recipe."""
+    columns = recipes.get(plan.recipe).headline
+    return {name: found.metrics[metric] for name, metric in columns.items() if metric in found.metrics}
 
 
 def validate(plan: Plan, run: str, dataset: str, scores: str) -> str:
@@ -70,7 +75,8 @@ def validate(plan: Plan, run: str, dataset: str, scores: str) -> str:
 
             made = predictions(scores)
             sizes = {s.id: (s.width, s.height) for s in data.samples([p["id"] for p in made], images=False)}
-            gate.check("predictions", frames.prediction_frame(made, data.space, sizes), part)
+            tables = frames.prediction_frame(made, data.space, sizes, recipes.get(plan.recipe).labels)
+            gate.check("predictions", tables, part)
 
         path = here.produce({"scores": Path(scores).name}, work, "components.quality")
         ingestion.finish_gate(here, path)
@@ -89,25 +95,25 @@ def score_teacher(plan: Plan, run: str, dataset: str, splits: str, features: str
             write_json(part / "teacher.json", found)
 
         inputs = {"splits": Path(splits).name, "teacher": dataclasses.asdict(asked.identity), "eyes": asked.eyes}
-        path = here.produce(inputs, work, recipe_code(plan), "components.teachers")
+        path = here.produce(inputs, work, *recipe_code(plan), "components.teachers")
         found = json.loads((path / "teacher.json").read_text())
         here.run.log_metrics(found)
-        figures = [f"{k} {100 * found[m]:.1f}" for k, m in HEADLINE.items() if m in found]
+        figures = [f"{k} {100 * found[m]:.1f}" for k, m in recipe.headline.items() if m in found]
         here.says(", ".join(figures) or "no scores of its own")
     return str(path)
 
 
 def scores_of(made: Mapping[str, str]) -> dict[str, str]:
     """{student: folder of its scores}, the distilled one last."""
-    return {v: made[f"scores_{v}"] for v in (BASELINE, STUDENT) if f"scores_{v}" in made}
+    return {name.removeprefix("scores_"): folder for name, folder in made.items() if name.startswith("scores_")}
 
 
-def rows(scores: Mapping[str, str], teacher_scores: str) -> dict[str, dict[str, list[float]]]:
-    """{model: {"seen" | "rare" | "unseen" | "harmonic": [mean, low, high]}} of every student, [mean] of the teacher."""
-    out = {}
+def rows(plan: Plan, scores: Mapping[str, str], teacher_scores: str) -> dict[str, dict[str, list[float]]]:
+    """{model: {column of the headline: [mean, low, high]}} of every student, [mean] of the teacher."""
+    columns, out = recipes.get(plan.recipe).headline, {}
     for variant, folder in scores.items():
         found = report(folder)
-        out[variant] = {name: [value, *found.intervals.get(HEADLINE[name], ())]
-                        for name, value in headline_of(found).items()}
+        out[variant] = {name: [value, *found.intervals.get(columns[name], ())]
+                        for name, value in headline_of(plan, found).items()}
     found = json.loads((Path(teacher_scores) / "teacher.json").read_text())
-    return out | {"teacher": {name: [found[metric]] for name, metric in HEADLINE.items() if metric in found}}
+    return out | {"teacher": {name: [found[metric]] for name, metric in columns.items() if metric in found}}

@@ -1,33 +1,36 @@
 """Images to a dataset that passed its quality gate, with its splits and its version."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
+from components import recipes
 from components.base.artifacts import write_json
-from components.datasets import draw, ingest, leak, splits, versions
+from components.datasets import leak, splits, versions
 from components.datasets.store import Dataset
 from components.pipeline.plan import Plan, source
 from components.pipeline.steps import step
+from components.recipes.protocol import Source
 
 
 def make_dataset(plan: Plan, run: str) -> str:
     """The folder of the dataset: drawn, or ingested from the user's folder."""
+    recipe = recipes.get(plan.recipe)
     with step(run, "ingest") as here:
         def work(part: Path) -> None:
             bar = here.line.advance
             if plan.data:
                 given = [Path(p) if p else None for p in (plan.annotations, plan.space)]
-                report = ingest.ingest(Path(plan.data), part, *given, progress=bar)
-                write_json(part / "warnings.json", list(report.warnings))
+                write_json(part / "warnings.json", list(recipe.ingest(Source(Path(plan.data), *given), part, bar)))
             else:
-                draw.draw_scenes(part, plan.config().draw, progress=bar)
+                recipe.draw(plan.config(), part, bar)
 
-        path = here.produce(source(plan), work, "components.datasets")
+        path = here.produce(source(plan) | {"recipe": plan.recipe}, work, "components.datasets")
         dataset = Dataset(path)
         here.run.log_dataset(dataset.name, dataset.version, context="ingestion")
-        here.run.log_metrics({"images": len(dataset), "verbs": len(dataset.manifest["labels"])})
-        verbs = len(dataset.manifest["labels"])
-        here.says(f"{len(dataset):,} images, " + (f"{verbs} verbs" if verbs else
+        labels = len(dataset.manifest["labels"])
+        here.run.log_metrics({"images": len(dataset), recipe.labels: labels})
+        here.says(f"{len(dataset):,} images, " + (f"{labels} {recipe.labels}" if labels else
                   "without annotations: the teacher alone teaches, and nothing can be promoted"))
     return str(path)
 
@@ -45,10 +48,8 @@ def split(plan: Plan, run: str, dataset: str) -> str:
             inputs = {"dataset": data.version, "splits": given.sha256}
             path = here.produce(inputs, lambda part: given.save(part / "splits.json"), "components.datasets")
         else:
-            settings = plan.config().draw
-            spec = splits.SplitSpec(plan.seed) if plan.data else splits.scenes_spec(
-                plan.seed, settings.dev_per_verb, settings.test_per_verb)
-            inputs = {"dataset": data.version, "seed": plan.seed, "dev": spec.dev, "test": spec.test}
+            spec = recipes.get(plan.recipe).split(data, plan.config(), plan.seed, drawn=not plan.data)
+            inputs = {"dataset": data.version, "spec": dataclasses.asdict(spec)}
             path = here.produce(inputs, lambda part: splits.split_dataset(data.path, part, spec) and None,
                                 "components.datasets")
         made = splits.Splits.load(path / "splits.json")

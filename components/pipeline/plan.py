@@ -10,11 +10,15 @@ from components import recipes, teachers
 from components.base.artifacts import file_digest
 from components.base.config import as_dict, from_dict, override
 from components.base.errors import UserError
+from components.recipes.protocol import DRAWN
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One run. `data` is a folder of images (None: the embedded `scenes`); `settings` is complete and plain."""
+    """One run. `data` is a folder of images (None: the world that the recipe draws); `settings` is complete and plain.
+
+    `teacher` is a spec, or DRAWN until the drawn world is there (`components.pipeline.recording`).
+    """
 
     recipe: str
     teacher: str
@@ -34,9 +38,10 @@ class Plan:
         return {name: self.settings[name] for name in names if name in self.settings}
 
 
-def make(*, recipe: str = "mipd", teacher: str = "embedded", seed: int = 0, fast: bool = False, data: str | None = None,
+def make(*, recipe: str = "mipd", teacher: str = "", seed: int = 0, fast: bool = False, data: str | None = None,
          annotations: str | None = None, space: str | None = None, changes: tuple[str, ...] = ()) -> Plan:
-    """A complete plan; `changes` are `a.b=c` overrides of the recipe's settings.
+    """A complete plan; `changes` are `a.b=c` overrides of the recipe's settings. Without `teacher` it is the recipe's
+    own on what it draws, and the embedded one on the user's images.
 
     Raises UserError for an unknown recipe, teacher or setting, and for files that are missing or given without `data`.
     """
@@ -53,7 +58,9 @@ def make(*, recipe: str = "mipd", teacher: str = "embedded", seed: int = 0, fast
         raise UserError("is an address, and nothing is fetched", where=f"--data {data}", mend="give a folder")
     if data and not Path(data).is_dir():
         raise UserError("no such folder", where=f"--data {data}", mend="give a folder of JPEG, PNG or WebP images")
-    teacher = str(teachers.parse(teacher))
+    teacher = teacher or ("embedded" if data else recipes.get(recipe).teacher)
+    if teacher != DRAWN or data or recipes.get(recipe).teacher != DRAWN:
+        teacher = str(teachers.parse(teacher))
     absolute = [str(Path(p).absolute()) if p else None for p in (data, annotations, space)]
     return Plan(recipe, teacher, seed, fast, *absolute, as_dict(config))
 

@@ -24,8 +24,8 @@ def predict_files(files: Sequence[Path], *, model: str, recipe: str, verbs: Sequ
     found = as_named(predictor.predict(images, verbs=verbs, nouns=nouns), [f.name for f in files],
                      [sample_id(data) for data in contents])
     if overlay:
-        _draw(files, images, found, overlay)
-    return found, [sentence(one, predictor.vocabulary) for one in found]
+        _draw(files, images, found, overlay, predictor.labels)
+    return found, [sentence(one, predictor.vocabulary, predictor.labels) for one in found]
 
 
 def _read(file: Path) -> bytes:
@@ -47,10 +47,12 @@ def _bundle(model: str, recipe: str) -> Path:
     return models.bundle_path(models.model_name(recipe), model)
 
 
-def _draw(files: Sequence[Path], images: Sequence[Any], found: Sequence[dict], folder: Path) -> None:
+def _draw(files: Sequence[Path], images: Sequence[Any], found: Sequence[dict], folder: Path,
+          labels: str) -> None:
     from components.evaluation.pictures import overlay
 
     folder.mkdir(parents=True, exist_ok=True)
     for number, (file, image, one) in enumerate(zip(files, images, found, strict=True)):
         repeated = sum(f.stem == file.stem for f in files) > 1
-        overlay(image, one).save(folder / (f"{file.stem}-{number}.png" if repeated else f"{file.stem}.png"))
+        name = f"{file.stem}-{number}.png" if repeated else f"{file.stem}.png"
+        overlay(image, one, kind=(labels, labels)).save(folder / name)

@@ -29,12 +29,13 @@ def promote(plan: Plan, run: str, made: Mapping[str, str]) -> str:
         facts = json.loads((bundle / "facts.json").read_text())["edge"]
         quality = {name: verdicts.read(made[f"{name}_quality"])["passed"] for name in GATED}
         # A harmonic mean has no score per image: the decision compares its two parts.
-        parts = {f"harmonic.{side}": found.per_sample[evaluation.HEADLINE[side]] for side in ("seen", "unseen")
-                 if evaluation.HEADLINE[side] in found.per_sample}
+        columns = recipes.get(plan.recipe).headline
+        parts = {f"harmonic.{side}": found.per_sample[columns[side]] for side in ("seen", "unseen")
+                 if "harmonic" in columns and columns.get(side) in found.per_sample}
         judged = Evaluation(found.metrics, found.per_sample | parts, facts, quality)
         version = models.register(plan.recipe, bundle / "bundle", judged, here.run, teacher=_teacher(plan, made),
                                   code=code_version("components", "flows")[:16], datasets=versions(made),
-                                  summary=_summary(plan, made), headline=evaluation.headline_of(found))
+                                  summary=_summary(plan, made), headline=evaluation.headline_of(plan, found))
         outcome = promotion.promote(models.model_name(plan.recipe), version.number,
                                     recipes.get(plan.recipe).gates(plan.config()), seed=plan.seed)
         told = {"model": models.model_name(plan.recipe), "version": outcome.version, "promoted": outcome.promoted,
@@ -68,19 +69,19 @@ def write_report(plan: Plan, run: str, made: Mapping[str, str]) -> str:
     """The folder of report.html, the page that a stakeholder reads; also logged to MLflow."""
     with step(run, "report") as here:
         told = json.loads((Path(made["promotion"]) / "promotion.json").read_text())
-        scores = evaluation.scores_of(made)
+        scores, recipe = evaluation.scores_of(made), recipes.get(plan.recipe)
         found, data = evaluation.report(scores["distilled"]), Dataset(Path(made["dataset"]))
         facts = json.loads((Path(made["bundle"]) / "facts.json").read_text())
-        pictures = [report.Picture(Path(made["gallery"]) / name, title) for name, title in gallery.TITLES.items()
-                    if (Path(made["gallery"]) / name).exists()]
-        rows = evaluation.rows(scores, made["teacher_scores"])
+        pictures = [report.Picture(Path(made["gallery"]) / name, title)
+                    for name, title in gallery.titles(recipe).items() if (Path(made["gallery"]) / name).exists()]
+        rows = evaluation.rows(plan, scores, made["teacher_scores"])
         reasons = told["reasons"] if told["promoted"] else [r for r in told["reasons"] if not r["passed"]]
         context = report.ReportContext(
             title=f"{told['model']}, version {told['version']}", subtitle=_summary(plan, made).replace("`", ""),
             verdict="promoted" if told["promoted"] else "rejected", reasons=[r["text"] for r in reasons],
-            subject="distilled", measure="Share of test images whose verb is right, all names competing",
+            subject="distilled", measure=recipe.measure,
             headline=rows if any(rows.values()) else {}, numbers=_numbers(found.metrics),
-            averaging="mean over verbs",
+            averaging=f"mean over {recipe.labels}",
             protocol=found.protocol, pictures=[p for p in pictures if p.path.suffix == ".jpg"],
             plots=[p for p in pictures if p.path.suffix == ".png"], edge=facts["shown"],
             data={"dataset": f"{data.name} {data.version[:12]}"} | {k: v[:12] for k, v in versions(made).items()},
@@ -92,7 +93,7 @@ def write_report(plan: Plan, run: str, made: Mapping[str, str]) -> str:
         key = {name: Path(folder).name for name, folder in made.items()}
         path, _ = produce("report", key | {"code": code_version("components.evaluation", "components.pipeline")}, work)
         here.run.log_figure(path / "report.html", "report")
-        _tell_parent(run, path, context, told, found)
+        _tell_parent(plan, run, path, context, told, found)
     return str(path)
 
 
@@ -106,12 +107,13 @@ def _numbers(metrics: Mapping[str, float]) -> dict[str, dict[str, float]]:
     return out
 
 
-def _tell_parent(run: str, path: Path, context: report.ReportContext, told: Mapping[str, Any], found: Any) -> None:
+def _tell_parent(plan: Plan, run: str, path: Path, context: report.ReportContext, told: Mapping[str, Any],
+                 found: Any) -> None:
     """The run's own page in MLflow says all that matters: verdict, scores, pictures, report."""
     from components.registry import tracking
 
     parent = tracking.Run(run, tracking.connect())
-    parent.log_metrics(evaluation.headline_of(found))
+    parent.log_metrics(evaluation.headline_of(plan, found))
     parent.log_figure(path / "report.html", "report")
     for picture in [*context.plots, *context.pictures]:
         parent.log_figure(picture.path)
@@ -127,7 +129,8 @@ def _note(context: report.ReportContext) -> str:
         lines += [f"| {name} | " + " | ".join(f"{100 * row[g][0]:.1f}" if g in row else "" for g in groups) + " |"
                   for name, row in context.headline.items()]
     lines += ["", "The whole report and its pictures: *Artifacts*, `report/report.html` and `pictures`.", "",
-              *(f"- {reason}" for reason in context.reasons)]
+              *(f"- {reason}" for reason in context.reasons), "", "Protocol:", "",
+              *(f"- {question}: {answer}" for question, answer in context.protocol.items())]
     return "\n".join(lines)[:5000]
 
 
@@ -140,15 +143,16 @@ def summary(plan: Plan, run: str, made: Mapping[str, str]) -> dict[str, Any]:
         split = json.loads((Path(made["splits"]) / "splits.json").read_text())
         out["dataset"] = {"name": data.name, "version": data.version, "images": len(data)}
         out["counts"] = {name: len(split[name]) for name in ("train", "dev", "test")}
-        out["verbs"] = {group: len(verbs) for group, verbs in split["verbs"].items()}
+        out[recipes.get(plan.recipe).labels] = {group: len(of) for group, of in split["verbs"].items()}
     if "rationales_version" in made:
         out["versions"] = versions(made)
         out["rationales"] = json.loads((Path(made["rationales"]) / "counts.json").read_text())
     if "teacher_scores" in made:
         scores = evaluation.scores_of(made)
-        out["headline"] = evaluation.rows(scores, made["teacher_scores"])
-        out["scores"] = {v: {k: dataclasses.asdict(evaluation.report(f))[k] for k in ("metrics", "intervals")}
-                         for v, f in scores.items()}
+        out["measure"] = recipes.get(plan.recipe).measure
+        out["headline"] = evaluation.rows(plan, scores, made["teacher_scores"])
+        parts = ("metrics", "intervals", "protocol")
+        out["scores"] = {v: {k: dataclasses.asdict(evaluation.report(f))[k] for k in parts} for v, f in scores.items()}
     if "bundle" in made:
         out["bundle"] = str(Path(made["bundle"]) / "bundle")
         out["edge"] = json.loads((Path(made["bundle"]) / "facts.json").read_text())

@@ -77,7 +77,7 @@ def ask_shard(plan: Plan, run: str, dataset: str, splits: str, features: str, fi
 
     inputs = {"dataset": data.version, "ids": digest(ids), "teacher": identity(asked), "run": plan.groups("ask"),
               "judge": [identity(teacher(judging, features)), sorted(made.held_out())] if judging else None,
-              "code": code_version(recipe_code(plan), "components.teachers")}
+              "code": code_version(*recipe_code(plan), "components.teachers")}
     path, _ = produce("answers", inputs, work)
     _done[run][first] = len(ids)
     return str(path)
@@ -168,9 +168,9 @@ def validate(plan: Plan, run: str, dataset: str, rationales: str) -> str:
 
             rows = [row | {"sample": data.names[r["sample"]]} for r in _read(Path(rationales) / "rationales.jsonl")
                     for row in recipe.quality_rows(Record(r["sample"], r["content"]), data.labels[r["sample"]] or "")]
-            gate.check("rationales", frames.rationale_frame(rows), part)
+            gate.check(recipe.suite, frames.RATIONALES[recipe.suite](rows), part)
 
-        path = here.produce({"rationales": Path(rationales).name}, work, "components.quality", recipe_code(plan))
+        path = here.produce({"rationales": Path(rationales).name}, work, "components.quality", *recipe_code(plan))
         ingestion.finish_gate(here, path)
     return str(path)
 

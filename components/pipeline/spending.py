@@ -11,7 +11,6 @@ from components.datasets.splits import Splits
 from components.datasets.store import Dataset
 from components.pipeline.plan import Plan
 from components.pipeline.teaching import judge_name, paid, teacher, training_ids
-from components.teachers import choice
 from components.teachers.budget import Budget
 from components.teachers.cache import AnswerCache, answer_key
 from components.teachers.judge import PROMPT, SCHEMA, VERSION
@@ -45,8 +44,8 @@ def estimate(plan: Plan, made: Mapping[str, str], until: str = "rationales") -> 
             kinds["judge"] = _repeated(plan, judging, made, cache, Question("judge", PROMPT, VERSION, SCHEMA), samples)
         if paid(plan.teacher) and until not in ("rationales", "align", "distil"):
             splits = Splits.load(Path(made["splits"]) / "splits.json")
-            asked = choice.question([verb for verbs in splits.verbs.values() for verb in verbs])
-            kinds["choice"] = _repeated(plan, plan.teacher, made, cache, asked, len(splits.test))
+            if asked := recipes.get(plan.recipe).compared_by(splits):
+                kinds[asked.kind] = _repeated(plan, plan.teacher, made, cache, asked, len(splits.test))
     spent = sum((Spent(r["to_ask"], 0, r["tokens_in"], r["tokens_out"], r["seconds"], r["dollars"] or 0.0)
                  for r in kinds.values()), Spent())
     known = all(r["dollars"] is not None for r in kinds.values())

@@ -32,6 +32,7 @@ COLUMNS: dict[str, dict[str, tuple[str, ...]]] = {
         "rationales": ("sample", "row", "kind", "role", "label", "positive", "negative", "positive_words",
                        "negative_words", "differs", "repeats_label", "ascii", "function_words", "refusal"),
     },
+    "short": {"rationales": ("sample", "row", "kind", "text", "words", "ascii", "refusal")},
     "predictions": {
         "images": ("sample", "verbs", "distinct", "unframed"),
         "ranks": ("sample", "rank", "verb", "known", "score", "drop"),
@@ -42,13 +43,13 @@ SEEN_GROUPS = ("common", "rare")
 RANKED = 5  # so many verbs are ranked and framed in every prediction
 
 
-def dataset_frame(samples: Iterable[Sample], space: Mapping[str, Any],
+def dataset_frame(samples: Iterable[Sample], space: Mapping[str, Any] | None,
                   splits: Mapping[str, Any] | None = None) -> Tables:
     """Tables "images" (a row per sample), "roles" (per sample and role) and "verbs" (per verb) of a labelled dataset.
 
-    `samples` is read once, as a stream; `space` is the lexicon (schema of imsitu_space.json); without `splits` the
-    verbs are those of the samples. Unlabelled samples have no verb and no roles. An undecodable image has no
-    brightness (mean grey level) and no contrast (its standard deviation), both 0..1.
+    `samples` is read once, as a stream; `space` is the lexicon (schema of imsitu_space.json; None: labels are any
+    words); without `splits` the verbs are those of the samples. Unlabelled samples have no verb and no roles. An
+    undecodable image has no brightness (mean grey level) and no contrast (its standard deviation), both 0..1.
     """
     split_of = {i: name for name in ("train", "dev", "test") for i in (splits or {}).get(name, ())}
     images, roles = [], []
@@ -62,10 +63,10 @@ def dataset_frame(samples: Iterable[Sample], space: Mapping[str, Any],
         if verb is not None:
             total[verb] += 1
             trained[verb] += split == "train"
-        images.append((sample.name, sample.id, verb, verb is None or verb in space["verbs"], split, sample.width,
+        images.append((sample.name, sample.id, verb, verb is None or _knows(space, verb), split, sample.width,
                        sample.height, entry.get("width", math.nan), entry.get("height", math.nan),
                        len(frames) if entry else math.nan, _agreement(frames), brightness, contrast))
-        if entry and verb in space["verbs"]:
+        if entry and space and verb in space["verbs"]:
             roles += _annotated_roles(sample, verb, entry, frames, space)
     groups = {verb: group for group, verbs in (splits or {}).get("verbs", {}).items() for verb in verbs}
     verbs = [(v, groups.get(v), total[v], trained[v] if groups.get(v) in SEEN_GROUPS else math.nan)
@@ -92,26 +93,40 @@ def rationale_frame(records: Iterable[Mapping[str, Any]]) -> Tables:
     return _tables("rationales", rationales=rows)
 
 
-def prediction_frame(predictions: Iterable[Mapping[str, Any]], space: Mapping[str, Any],
-                     sizes: Mapping[str, tuple[int, int]]) -> Tables:
+def short_frame(records: Iterable[Mapping[str, Any]]) -> Tables:
+    """Table "rationales", a row per record {"sample", "kind", "text"}: short answers such as names."""
+    rows = []
+    for record in records:
+        text = _text(record.get("text"))
+        rows.append((record.get("sample"), f"{record.get('sample')} {record.get('kind')}", record.get("kind"), text,
+                     len(text.split()), english.ascii_share(text), english.refuses(text)))
+    return _tables("short", rationales=rows)
+
+
+RATIONALES = {"rationales": rationale_frame, "short": short_frame}  # the tables of what teachers say, by suite
+
+
+def prediction_frame(predictions: Iterable[Mapping[str, Any]], space: Mapping[str, Any] | None,
+                     sizes: Mapping[str, tuple[int, int]], labels: str = "verbs") -> Tables:
     """Tables "images", "ranks" (a row per ranked verb) and "roles" (per framed verb and role) of predictions.
 
-    `sizes` maps a sample id to its (width, height) in pixels, against which boxes are checked. `drop` is by how much
+    `sizes` maps a sample id to its (width, height) in pixels, against which boxes are checked; `labels` is what is
+    ranked. Where there is no `space` nothing has a frame, and any name is known. `drop` is by how much
     a score lies below the one ranked before it; `unframed` names the first ranked verb without a frame.
     """
     images, ranks, roles = [], [], []
     for item in predictions:
-        name, verbs, scores = item["image"], list(item["verbs"]), list(item["scores"])
+        name, verbs, scores, frames = item["image"], list(item[labels]), list(item["scores"]), item.get("frames", {})
         scores += [math.nan] * (len(verbs) - len(scores))
-        unframed = next((v for v in verbs[:RANKED] if v not in item["frames"]), "")
+        unframed = next((v for v in verbs[:RANKED] if space and v not in frames), "")
         images.append((name, len(verbs), len(set(verbs)) == len(verbs), unframed))
         before = math.inf
         for rank, (verb, score) in enumerate(zip(verbs, map(_number, scores), strict=False)):
-            ranks.append((name, rank + 1, verb, verb in space["verbs"], score, before - score))
+            ranks.append((name, rank + 1, verb, _knows(space, verb), score, before - score))
             before = score
         width, height = sizes[item["id"]]
-        for verb, frame in item["frames"].items():
-            order = space["verbs"][verb]["order"] if verb in space["verbs"] else list(frame)
+        for verb, frame in frames.items():
+            order = space["verbs"][verb]["order"] if space and verb in space["verbs"] else list(frame)
             for role in dict.fromkeys([*order, *frame]):
                 value = frame.get(role)
                 filled = isinstance(value, Mapping) and isinstance(value.get("noun"), str)
@@ -120,6 +135,10 @@ def prediction_frame(predictions: Iterable[Mapping[str, Any]], space: Mapping[st
                 box = _box(value.get("box") if filled else None)
                 roles.append((name, verb, role, status, score, *box, width, height))
     return _tables("predictions", images=images, ranks=ranks, roles=roles)
+
+
+def _knows(space: Mapping[str, Any] | None, verb: str) -> bool:
+    return space is None or verb in space["verbs"]
 
 
 def _tables(suite: str, **rows: Sequence[tuple[Any, ...]]) -> Tables:

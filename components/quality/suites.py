@@ -1,4 +1,4 @@
-"""The three quality suites: what must hold of datasets, rationales and predictions, and how to mend what does not.
+"""The quality suites: what must hold of datasets, what teachers said and predictions; how to mend what does not.
 
 An error stops the pipeline and blocks promotion; a warning is shown. `mostly` is the share of rows that must satisfy
 a check. The tables and their columns are those of `components.quality.frames`.
@@ -19,6 +19,7 @@ COVERAGE = 5  # images of a verb, below which its scores say little
 AGREEMENT = 0.2  # share of annotator pairs with the same noun; three strangers with 80 nouns agree on .01
 WORDS = (3, 120)  # words of a rationale
 CHARACTERS = 800
+SHORT = 12  # words of a short answer, such as a name
 REFUSALS = 0.05  # share of rationales that may be refusals (and go to waste)
 
 
@@ -165,6 +166,21 @@ def _rationales() -> dict[str, list[Check]]:
     ]}
 
 
+def _short() -> dict[str, list[Check]]:
+    again = "ask the teacher again for the named samples"
+    return {"rationales": [
+        _error("one answer per question", "remove the repeated row", gxe.ExpectColumnValuesToBeUnique, column="row"),
+        _error("sample present", "give every answer the sample it is about", gxe.ExpectColumnValuesToNotBeNull,
+               column="sample"),
+        _error(f"one to {SHORT} words", again, gxe.ExpectColumnValuesToBeBetween, column="words", min_value=1,
+               max_value=SHORT),
+        _error("Latin letters", "the text encoder reads English: ask the teacher in English", mostly=0.95,
+               kind=gxe.ExpectColumnValuesToBeBetween, column="ascii", min_value=0.9),
+        _error(f"refusals below {REFUSALS:.0%}", "the teacher declines: mend the prompt, or take another teacher",
+               mostly=1 - REFUSALS, kind=gxe.ExpectColumnValuesToBeInSet, column="refusal", value_set=[False]),
+    ]}
+
+
 def _predictions() -> dict[str, list[Check]]:
     wrong = "the student or its decoding is at fault: inspect the named image"
     images = [
@@ -192,4 +208,4 @@ def _predictions() -> dict[str, list[Check]]:
     return {"images": images, "ranks": ranks, "roles": roles}
 
 
-_SUITES = {"dataset": _dataset, "rationales": _rationales, "predictions": _predictions}
+_SUITES = {"dataset": _dataset, "rationales": _rationales, "short": _short, "predictions": _predictions}

@@ -1,6 +1,6 @@
 """The recipe: a method from the literature told in the pipeline's five steps. The pipeline knows only this protocol."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -8,8 +8,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from components.datasets.schema import Sample
+from components.datasets.splits import Splits, SplitSpec
+from components.datasets.store import Dataset
 from components.teachers.judge import Statement
 from components.teachers.protocol import Answer, Question, Teacher
+
+DRAWN = "drawn"  # the teacher whose answers the drawn world brings along
+Progress = Callable[[int, int], None]  # (done, total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +23,24 @@ class Record:
 
     sample: str
     content: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The user's images: a folder, what belongs to it (None: look in the folder), whatever the recipe reads of it."""
+
+    folder: Path
+    annotations: Path | None = None
+    space: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """A student to compare with, under the same data and budget: its settings, and whether the teacher's targets are
+    among what it learns from (`taught`)."""
+
+    config: Any
+    taught: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +90,8 @@ class Graph:
 class ExportSpec:
     """Everything that ships: graphs, text tables (float32 arrays), the vocabulary and decoding constants as JSON.
 
-    `preprocessing` holds {"size", "mean", "std"}; `tables` are written as safetensors.
+    `preprocessing` holds {"size", "mean", "std"}; `tables` are written as safetensors; what is ranked comes first in
+    the vocabulary; `text` says whether the text encoder ships too, so that names never listed may be given.
     """
 
     recipe: str
@@ -76,6 +100,7 @@ class ExportSpec:
     vocabulary: dict[str, Any]
     decoding: dict[str, Any]
     preprocessing: dict[str, Any]
+    text: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +122,10 @@ class Gates:
 @dataclass(frozen=True, slots=True)
 class Report:
     """An evaluation: `metrics` {name: value}, `intervals` {name: [low, high]} (95 %, bootstrap over images),
-    `per_sample` {metric: {image name: score}} for paired comparison, `tables` and `pictures` for the written report,
-    `protocol` the zero-shot protocol in words (names, images, boxes of unseen classes known or not).
+    `per_sample` {metric: {image name: score}} for paired comparison, `protocol` the conditions in words (what of
+    held-out classes was known, what competes). `tables` is what pictures are drawn from, of the scored images: "labels"
+    {true label: {"group", "top1", "count"}}, "confusion" {"truth", "predicted": true labels or names [N]} and
+    "reliability" {"images": names, "confidence", "right" [N]}; empty where nothing could be scored.
     """
 
     metrics: dict[str, float]
@@ -109,9 +136,20 @@ class Report:
 
 
 class Recipe(Protocol):
-    """One method. Pure where it says so; the pipeline owns loops, caches, retries, checkpoints, plots and registry."""
+    """One method. Pure where it says so; the pipeline owns loops, caches, retries, checkpoints, plots and registry.
+
+    A prediction is {"image", "id", `labels`: ranked names, "scores": theirs, "confident": bool, ...}, with "frames"
+    where there are roles to fill; a bundle's vocabulary and tables hold the names under the same key.
+    """
 
     name: str
+    world: str  # what is drawn where no images are given, in a word or two ("scenes")
+    teacher: str  # who is asked unless told otherwise: a SPEC, or DRAWN for the recording of the drawn world (`record`)
+    labels: str  # what is ranked, as the key of predictions and vocabulary ("verbs"); in words its singular `label`
+    label: str
+    measure: str  # what `headline` shares of, in words
+    headline: Mapping[str, str]  # {column of the headline: metric of the report}
+    suite: str  # the quality suite of what the teacher said
 
     def config(self, *, fast: bool = False) -> Any:
         """The complete nested settings (frozen dataclasses); `fast` the smaller ones for a quick run.
@@ -119,6 +157,18 @@ class Recipe(Protocol):
         The pipeline reads these groups: `draw` (`components.datasets.draw.DrawSpec`), `ask` with `judge` ("", "same" or
         a teacher's name) and `again`, and `spend` (`components.teachers.prices.Spend`).
         """
+
+    def draw(self, config: Any, out: Path, progress: Progress) -> None:
+        """Draws the embedded world into the dataset folder `out`."""
+
+    def record(self, dataset: Dataset, config: Any, out: Path) -> None:
+        """Writes what the drawn world's own teacher says of its images, as lines of `components.teachers.exchange`."""
+
+    def ingest(self, source: Source, out: Path, progress: Progress) -> Sequence[str]:
+        """Takes the user's images into the dataset folder `out`, whole or not at all; returns warnings."""
+
+    def split(self, dataset: Dataset, config: Any, seed: int, drawn: bool) -> SplitSpec:
+        """How to split a dataset that brings no splits of its own. Pure."""
 
     def questions(self, sample: Sample, config: Any) -> list[Question]:
         """What to ask the teacher about one training sample. Pure; empty where the recipe asks nothing of it."""
@@ -136,7 +186,7 @@ class Recipe(Protocol):
         """
 
     def quality_rows(self, record: Record, label: str) -> list[dict[str, Any]]:
-        """The record as rows of the rationale quality suite: sample, kind, role, positive, negative, label."""
+        """The record as rows of its quality suite (`components.quality.frames`), each with its "sample"."""
 
     def align(self, stage: Stage, teacher: Teacher, out: Path) -> dict[str, float]:
         """Writes the targets of training, keyed by sample id, below `out`; returns figures worth logging."""
@@ -144,8 +194,8 @@ class Recipe(Protocol):
     def training_task(self, stage: Stage) -> dict[str, Any]:
         """The JSON spec of `components.training.task.Task` for this stage: {"task": "module:function", ...}."""
 
-    def baseline(self, config: Any) -> Any:
-        """The settings of the honest baseline: the same student, data and budget without a teacher."""
+    def baselines(self, config: Any) -> dict[str, Baseline]:
+        """The honest baselines that are trained beside the student, by name."""
 
     def predict(self, student: Path, stage: Stage, split: str) -> Iterator[dict[str, Any]]:
         """One prediction (plain JSON) per sample of a split, in the split's order, decoded as in the shipped bundle."""
@@ -155,6 +205,12 @@ class Recipe(Protocol):
 
     def reference(self, teacher: Teacher, stage: Stage, split: str) -> dict[str, float]:
         """The teacher's own figures on a split, under the names that `score` uses: the ceiling of distillation."""
+
+    def compared_by(self, splits: Splits) -> Question | None:
+        """What `reference` asks a teacher that is paid by the request about each test image (None: nothing). Pure."""
+
+    def right(self, predicted: Sequence[str], truth: Sequence[str | None]) -> float:
+        """The share of images whose first name is right; what int8 is compared with fp32 by. Pure."""
 
     def export(self, student: Path, stage: Stage) -> ExportSpec:
         """What ships to the edge."""

@@ -1,8 +1,9 @@
-"""Runs a bundle on images: any verbs and nouns given as text, no torch, no dataset, no annotation."""
+"""Runs a bundle on images: any names given as text where the recipe can, no torch, no dataset, no annotation."""
 
 import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -28,9 +29,12 @@ class Predictor:
         self.vocabulary: dict[str, Any] = self.bundle.vocabulary()
         self._tables = self.bundle.tables()
         self._threads = threads
-        self._decode = _decoder(self.bundle)
+        recipe = _decoding(self.bundle)
+        self._decode: Callable[..., list[dict[str, Any]]] = recipe.decode
+        self.labels: str = recipe.LABELS
         self._encoder = self.bundle.session("encoder", precision, threads)
-        self._decoder = self.bundle.session("decoder", precision, threads)
+        has = self.bundle.manifest["graphs"]
+        self._decoder = self.bundle.session("decoder", precision, threads) if "decoder" in has else None
         self._text: TextEncoder | None = None
 
     def predict(self, images: Sequence[np.ndarray], *, verbs: Sequence[str] | None = None,
@@ -38,44 +42,54 @@ class Predictor:
                 also: Sequence[Sequence[str]] | None = None) -> list[dict[str, Any]]:
         """One prediction per image (uint8 [H, W, 3], any sizes), in order:
 
-        {"verbs": ranked names, "scores": their probabilities, "confident": bool, "frames": {verb: {role: {"noun",
-        "name", "score", "box": [x1, y1, x2, y2] in pixels of the image, or None}}}} with frames of the best `top`.
+        {`labels`: ranked names, "scores": their probabilities, "confident": bool}, where the bundle has a decoder with
+        "frames": {verb: {role: {"noun", "name", "score", "box": [x1, y1, x2, y2] in pixels of the image, or None}}} of
+        the best `top`.
         `verbs`, when given, are the only ones that compete (several words are fine: "feeding a dog"); `nouns` join the
         vocabulary's. `also` names further verbs of the vocabulary to frame for each image, as scoring needs.
-        Raises UserError for something that is not an image, or a name without words.
+        Raises UserError for something that is not an image, a name without words, or nouns where they are not text.
         """
         for number, image in enumerate(images):
             _check(image, number)
-        extra_verbs = self._vectors(verbs, "verbs") if verbs is not None else None
-        extra_nouns = self._vectors(nouns, "nouns") if nouns is not None else None
+        given = self._given(verbs, nouns)
         out: list[dict[str, Any]] = []
         for start in range(0, len(images), BATCH):
             some = images[start:start + BATCH]
             out += self._decode(
                 self._encode, self._decoder, self._tables, self.vocabulary, self.bundle.manifest["decoding"],
                 pixels(some, self.bundle.manifest["preprocessing"]), [(i.shape[1], i.shape[0]) for i in some],
-                extra_verbs=extra_verbs, extra_nouns=extra_nouns, top=top,
-                also=also[start:start + BATCH] if also else None)
+                top=top, **given, **({"also": also[start:start + BATCH]} if also else {}))
         return out
 
     def _encode(self, batch: np.ndarray) -> dict[str, np.ndarray]:  # [B, 3, S, S]
         (name,) = self._encoder.inputs
         return self._encoder({name: batch})
 
+    def _given(self, verbs: Sequence[str] | None, nouns: Sequence[str] | None) -> dict[str, Any]:
+        """Names given as text, as the recipe's decoding takes them: vectors where the bundle has a text encoder."""
+        if "text/tokenizer.json" in self.bundle.manifest["files"]:
+            if nouns is not None and self._tables["nouns"].shape[1] != self._tables["verbs"].shape[1]:
+                raise UserError("this student's nouns are a closed list", where="--nouns", mend="leave --nouns out")
+            return {f"extra_{kind}": self._vectors(names, kind) for kind, names in
+                    (("verbs", verbs), ("nouns", nouns)) if names is not None}
+        if nouns is not None:
+            raise UserError("this student knows no nouns", where="--nouns", mend="leave --nouns out")
+        return {} if verbs is None else {"among": verbs}
+
     def _vectors(self, names: Sequence[str], kind: str) -> dict[str, np.ndarray]:
         """Unit vectors of names given as text; a listed verb keeps its own name, vector and frame."""
         wanted = list(dict.fromkeys(" ".join(name.split()) for name in names))
         if not wanted:
             raise UserError("no names given", where=f"--{kind}", mend=f"name some, or leave --{kind} out")
-        rows = {name.casefold(): i for i, name in enumerate(self.vocabulary["verbs"])} if kind == "verbs" else {}
-        listed = list(self.vocabulary["verbs"])
+        listed = list(self.vocabulary[self.labels])
+        rows = {name.casefold(): i for i, name in enumerate(listed)} if kind == "verbs" else {}
         vectors: dict[str, np.ndarray] = {}
         for name in wanted:
             row = rows.get(name.casefold())
             if row is None:
                 vectors[name] = self._embed(name)
             else:
-                vectors[listed[row]] = self._tables["verbs"][row]
+                vectors[listed[row]] = self._tables[self.labels][row]
         return vectors
 
     def _embed(self, name: str) -> np.ndarray:
@@ -85,8 +99,8 @@ class Predictor:
         return self._text([name])[0]
 
 
-def _decoder(bundle: Bundle) -> Callable[..., list[dict[str, Any]]]:
-    """The recipe's own decoding, the only part of prediction that is peculiar to it."""
+def _decoding(bundle: Bundle) -> ModuleType:
+    """The recipe's own decoding, the only part of prediction that is peculiar to it: `decode` and `LABELS`."""
     recipe = bundle.manifest["recipe"]
     where = str(bundle.folder / "manifest.json")
     if not (isinstance(recipe, str) and recipe.isidentifier()):
@@ -99,7 +113,7 @@ def _decoder(bundle: Bundle) -> Callable[..., list[dict[str, Any]]]:
     spec = importlib.util.spec_from_file_location(f"{recipe}_decode", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.decode
+    return module
 
 
 def _check(image: Any, number: int) -> None:

@@ -19,12 +19,12 @@ UNCOUNTED = frozenset((
 ))
 
 
-def sentence(prediction: Mapping[str, Any], vocabulary: Mapping[str, Any]) -> str:
-    """One English sentence for the best verb; a low confidence opens it with "Not sure, perhaps:"."""
-    verb = prediction["verbs"][0]
-    frame = prediction["frames"].get(verb, {})
+def sentence(prediction: Mapping[str, Any], vocabulary: Mapping[str, Any], labels: str = "verbs") -> str:
+    """One English sentence for the best of `labels`; a low confidence opens it with "Not sure, perhaps:"."""
+    verb = prediction[labels][0]
+    frame = prediction.get("frames", {}).get(verb, {})
     nouns = {role.upper(): entry["name"] for role, entry in frame.items() if entry["noun"]}
-    abstract = vocabulary["verbs"].get(verb, {}).get("abstract", "")
+    abstract = vocabulary[labels].get(verb, {}).get("abstract", "")
     text = _fill(abstract, nouns) if abstract else _plain(verb, nouns)
     text = text[:1].upper() + text[1:]
     return text if prediction.get("confident", True) else f"Not sure, perhaps: {text[:1].lower()}{text[1:]}"

@@ -18,6 +18,8 @@ class Metered:
     For teachers that are paid by the request: their own `score` would spend without being counted.
     """
 
+    paid = True
+
     def __init__(self, teacher: Teacher, cache: AnswerCache, account: Account):
         self._teacher, self._cache, self._account = teacher, cache, account
 

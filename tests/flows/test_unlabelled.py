@@ -22,7 +22,7 @@ def test_unlabelled_images_train_one_student_and_are_shown_unjudged(store, tmp_p
         Image.fromarray(noise).resize((160, 120)).save(photos / f"{i}.png")
     ingest(photos, tmp_path / "dataset")
     data = Dataset(tmp_path / "dataset")
-    assert distillation.variants(str(data.path)) == (distillation.STUDENT,)
+    assert distillation.variants(make(), str(data.path)) == (distillation.STUDENT,)
 
     splits = tmp_path / "splits"
     splits.mkdir()
@@ -37,9 +37,8 @@ def test_unlabelled_images_train_one_student_and_are_shown_unjudged(store, tmp_p
     (teacher / "teacher.json").write_text("{}")
     made = {f"scores_{distillation.STUDENT}": str(scores)}
     assert evaluation.scores_of(made) == {distillation.STUDENT: str(scores)}
-    assert not any(evaluation.rows(evaluation.scores_of(made), str(teacher)).values())
+    assert not any(evaluation.rows(make(), evaluation.scores_of(made), str(teacher)).values())
     with tracking.run("unlabelled") as run:
-        drawn = Path(gallery.draw(make(), run.id, str(data.path), str(splits), evaluation.scores_of(made),
-                                  str(teacher)))
+        drawn = Path(gallery.draw(make(), run.id, str(data.path), evaluation.scores_of(made), str(teacher)))
     assert {p.name for p in drawn.iterdir()} == {"unjudged.jpg", "inputs.json"}
     assert Image.open(drawn / "unjudged.jpg").width > 400

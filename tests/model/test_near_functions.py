@@ -233,7 +233,7 @@ def test_losses_by_hand():
     assert losses.evenness(logits).item() == pytest.approx((0.5 * (0.5 / mean).log()).sum().item())
     assert float(losses.evenness(torch.zeros(3, 4))) == pytest.approx(0, abs=1e-6)
     assert losses.confidence_penalty(logits).item() == pytest.approx((p * p.log()).sum(1).mean().item())
-    assert losses.squared(logits, target).item() == pytest.approx(((p - target) ** 2).mean().item())
+    assert losses.squared(logits, target).mean().item() == pytest.approx(((p - target) ** 2).mean().item())
     extreme = torch.tensor([[1e4, -1e4]], requires_grad=True)
     total = sum(f(extreme) for f in (losses.evenness, losses.confidence_penalty))
     (total + losses.soft_cross_entropy(extreme, torch.tensor([[1.0, 0.0]]))).backward()

@@ -109,6 +109,9 @@ def _species(kind: str, index: int) -> Species:
 
 SPECIES: tuple[Species, ...] = tuple(_species(kind, i) for kind in KINDS for i in range(len(VARIANTS)))
 
+# one species of each kind, another one from kind to kind, of which only few pictures are drawn
+RARE: tuple[str, ...] = tuple(SPECIES[len(VARIANTS) * k + (5 * k + 1) % len(VARIANTS)].name for k in range(len(KINDS)))
+
 
 def difference(a: Species, b: Species) -> int:
     """In how many traits two species differ; kinds that differ count ten."""

@@ -1,8 +1,9 @@
 """A picture of a bird where it lives: pose, distance, light, background and leaves vary, the species does not."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -14,7 +15,8 @@ from components.datasets.parallel import ordered_map
 from components.datasets.scenes.shapes import shade
 from components.datasets.schema import Sample, sample_id
 from components.datasets.species.birds import parts
-from components.datasets.species.catalogue import SPECIES, Colour, Species
+from components.datasets.species.catalogue import RARE, SPECIES, Colour, Species
+from components.datasets.store import Dataset, DatasetWriter
 
 SIDE = 128
 _DETAIL = 2  # drawn so many times larger, then shrunk
@@ -76,20 +78,39 @@ def _leaves(canvas: Image.Image, rng: np.random.Generator) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SpeciesSpec:
-    """How many pictures of each species to draw; growing the count adds pictures and keeps those that were there."""
+    """How many pictures of each species to draw, of the rare ones (`catalogue.RARE`) only `few` (0: as of any other).
+
+    Growing a count adds pictures and keeps those that were there.
+    """
 
     seed: int = 0
     each: int = 30
     side: int = SIDE
+    few: int = 0
+
+    def count(self, species: Species) -> int:
+        return min(self.few or self.each, self.each) if species.name in RARE else self.each
 
 
 def samples(spec: SpeciesSpec, workers: int = 1) -> Iterator[Sample]:
     """The pictures, mixed, under names that say nothing of the species; `label` holds the species' common name."""
-    if spec.each < 1 or spec.side < 32:
+    if spec.each < 1 or spec.side < 32 or spec.few < 0:
         raise UserError(f"at least one picture of 32 pixels, got {spec.each} of {spec.side}", where="species",
                         mend="draw more or larger pictures")
-    jobs = [(spec, s, i) for s in range(len(SPECIES)) for i in range(spec.each)]
+    jobs = [(spec, s, i) for s, species in enumerate(SPECIES) for i in range(spec.count(species))]
     yield from ordered_map(_sample, sorted(jobs, key=lambda job: _key(*job)), workers)
+
+
+def draw_dataset(out: Path, spec: SpeciesSpec, workers: int = 2,
+                 progress: Callable[[int, int], None] | None = None) -> Dataset:
+    """Draws straight into a dataset folder; `progress` is told (done, total)."""
+    total = sum(map(spec.count, SPECIES))
+    with DatasetWriter(out, "species") as writer:
+        for done, sample in enumerate(samples(spec, workers), 1):
+            writer.add(sample)
+            if progress:
+                progress(done, total)
+    return Dataset(out)
 
 
 def _key(spec: SpeciesSpec, species: int, index: int) -> str:

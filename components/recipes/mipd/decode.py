@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 Run = Callable[..., Mapping[str, np.ndarray]]
+LABELS = "verbs"  # what is ranked, as the key of predictions, vocabulary and tables
 CHUNK = 128  # (image, verb) pairs decoded at a time: bounds memory whatever the batch
 
 

@@ -8,9 +8,22 @@ from typing import Any
 from components.base.config import as_dict
 from components.datasets.scenes.spec import DrawSpec
 from components.datasets.schema import Sample
+from components.datasets.splits import Splits, SplitSpec, scenes_spec
+from components.datasets.store import Dataset
 from components.recipes.mipd import rationales
 from components.recipes.mipd.config import Align, Config, Distil
-from components.recipes.protocol import ExportSpec, Gates, Record, Rejection, Report, Stage
+from components.recipes.protocol import (
+    Baseline,
+    ExportSpec,
+    Gates,
+    Progress,
+    Record,
+    Rejection,
+    Report,
+    Source,
+    Stage,
+)
+from components.teachers import choice
 from components.teachers.judge import Statement
 from components.teachers.protocol import Answer, Question, Teacher
 
@@ -19,17 +32,42 @@ class Mipd:
     """Open-vocabulary situations; heavy imports wait until a step needs them."""
 
     name = "mipd"
+    task = "components.recipes.mipd.task:build"
+    world = "scenes"
+    teacher = "embedded"
+    labels, label = "verbs", "verb"
+    measure = "Share of test images whose verb is right, all names competing"
+    headline = {
+        "seen": "seen.top1_verb",
+        "rare": "rare.top1_verb",
+        "unseen": "unseen.top1_verb",
+        "harmonic": "harmonic",
+    }
+    suite = "rationales"
 
     def config(self, *, fast: bool = False) -> Config:
         if not fast:
             return Config()
         return Config(
-            draw=DrawSpec(total_train=420, dev_per_verb=2, test_per_verb=3, pseudo_per_verb=5, unseen_per_verb=5),
-            align=Align(steps=60, composites=2),
+            draw=DrawSpec(total_train=220, dev_per_verb=1, test_per_verb=1, pseudo_per_verb=3, unseen_per_verb=3),
+            align=Align(steps=30, composites=2),
             distil=Distil(epochs=2),
             evaluate=dataclasses.replace(Config().evaluate, bootstrap=200),
             bars=dataclasses.replace(Config().bars, harmonic=0.05),
         )
+
+    def draw(self, config: Config, out: Path, progress: Progress) -> None:
+        from components.datasets.draw import draw_scenes
+
+        draw_scenes(out, config.draw, progress=progress)
+
+    def ingest(self, source: Source, out: Path, progress: Progress) -> Sequence[str]:
+        from components.datasets.ingest import ingest
+
+        return ingest(source.folder, out, source.annotations, source.space, progress=progress).warnings
+
+    def split(self, dataset: Dataset, config: Config, seed: int, drawn: bool) -> SplitSpec:
+        return scenes_spec(seed, config.draw.dev_per_verb, config.draw.test_per_verb) if drawn else SplitSpec(seed)
 
     def questions(self, sample: Sample, config: Config) -> list[Question]:
         return rationales.questions(sample, config.ask.version, config.ask.gaze)
@@ -56,7 +94,7 @@ class Mipd:
 
         settings = stage.config.distil
         return {
-            "task": "components.recipes.mipd.task:build",
+            "task": self.task,
             "arguments": {
                 "dataset": str(stage.dataset),
                 "splits": str(stage.splits),
@@ -75,16 +113,24 @@ class Mipd:
             "batch_size": settings.batch_size,
             "checkpoint_every": settings.checkpoint_every,
             "seed": stage.seed,
+            "ema": settings.ema,
         }
 
-    def baseline(self, config: Config) -> Config:
+    def baselines(self, config: Config) -> dict[str, Baseline]:
         """The same student, data and budget without a teacher."""
-        return dataclasses.replace(config, distil=dataclasses.replace(config.distil, teacher=False))
+        untaught = dataclasses.replace(config.distil, teacher=False)
+        return {"labels-only": Baseline(dataclasses.replace(config, distil=untaught))}
+
+    def compared_by(self, splits: Splits) -> Question:
+        return choice.question([verb for verbs in splits.verbs.values() for verb in verbs])
+
+    def right(self, predicted: Sequence[str], truth: Sequence[str | None]) -> float:
+        return sum(a == b for a, b in zip(predicted, truth, strict=True)) / max(1, len(truth))
 
     def predict(self, student: Path, stage: Stage, split: str) -> Iterator[dict[str, Any]]:
-        from components.recipes.mipd.inference import predict
+        from components.recipes.mipd.inference import Runner, predict
 
-        return predict(student, stage, split)
+        return predict(Runner(student, stage), split)
 
     def score(self, predictions: Sequence[dict[str, Any]], stage: Stage, split: str) -> Report:
         from components.recipes.mipd.scoring import score
@@ -97,9 +143,10 @@ class Mipd:
         return reference(teacher, stage, split)
 
     def export(self, student: Path, stage: Stage) -> ExportSpec:
+        from components.recipes.mipd.inference import Runner
         from components.recipes.mipd.shipping import export
 
-        return export(student, stage)
+        return export(Runner(student, stage))
 
     def gates(self, config: Config) -> Gates:
         bars = config.bars

@@ -31,5 +31,5 @@ def confidence_penalty(logits: Tensor) -> Tensor:
 
 
 def squared(logits: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error of probabilities: DivideMix's gentler loss on noisy images (eq. 10)."""
-    return F.mse_loss(F.softmax(logits, 1), target)
+    """[B] mean squared error of each image's probabilities: DivideMix's gentler loss on noisy images (eq. 10)."""
+    return F.mse_loss(F.softmax(logits, 1), target, reduction="none").mean(1)
