@@ -1,5 +1,6 @@
 """A local Prefect server for the time of a run, and the browser pages of `foveate ui`; none outlives its parent."""
 
+import importlib
 import os
 import runpy
 import signal
@@ -16,6 +17,7 @@ from contextlib import contextmanager, suppress
 
 from components.base.errors import PipelineError
 from components.base.home import state
+from flows.prefect_database import lay_out
 
 START_SECONDS = 180  # a first start lays out the database, which takes half a minute on a slow machine
 QUIET = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_CLI_COLORS": "false",
@@ -55,7 +57,7 @@ class Child:
         """Ends the server and all that it started: asked first, then made to."""
         self._signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
-            self.process.wait(timeout=5)
+            self.process.wait(timeout=2)
         self._signal(signal.SIGKILL)
         self.process.wait()
 
@@ -73,6 +75,7 @@ def free_port() -> int:
 def prefect_child() -> Child:
     """Starts the Prefect server over the state folder's own database."""
     port = free_port()
+    lay_out(state("prefect"))
     # Its pages ask the API at port 4200 unless they are told otherwise.
     environment = {"PREFECT_HOME": str(state("prefect")), "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api"}
     return Child("prefect", ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)], port,
@@ -102,6 +105,7 @@ def prefect_api() -> Iterator[None]:
     os.environ["PREFECT_API_URL"] = child.address + "/api"
     try:
         import flows.pipeline  # noqa: F401 - the heavy imports, while the server starts
+        threading.Thread(target=_import_ahead, daemon=True).start()
         child.wait()
         try:
             yield
@@ -110,6 +114,13 @@ def prefect_api() -> Iterator[None]:
     finally:
         del os.environ["PREFECT_API_URL"]
         child.stop()
+
+
+def _import_ahead() -> None:
+    """Libraries that take seconds to import and are needed minutes later: while the server starts, a core is idle."""
+    for name in ("mlflow.store.tracking.sqlalchemy_store", "great_expectations", "transformers"):
+        with suppress(ImportError):
+            importlib.import_module(name)
 
 
 def _say_goodbye() -> None:

@@ -1,4 +1,4 @@
-"""One torch network to ONNX: float32 through torch.export, then int8, the same bytes every time."""
+"""One torch network to ONNX: float32 by tracing, then int8, the same bytes every time."""
 
 import contextlib
 import io
@@ -27,9 +27,9 @@ BLOCK = 32  # rows of a weight matrix that share a scale under "dynamic"
 
 
 def export_fp32(graph: Graph, out: Path) -> None:
-    """Writes `graph` as ONNX with its dynamic axes and names.
+    """Writes `graph` as ONNX with its dynamic axes and names; of a branch on a value, the side that the example takes.
 
-    `graph.example` must have sizes other than 0 and 1 on dynamic axes: torch.export takes those for constants.
+    `graph.example` must have sizes other than 0 and 1 on dynamic axes: those are often constants by chance.
     Raises PipelineError naming the graph when torch cannot express it.
     """
     for name, tensor in zip(graph.inputs, graph.example, strict=True):
@@ -38,16 +38,18 @@ def export_fp32(graph: Graph, out: Path) -> None:
                 raise PipelineError(f"graph '{graph.name}': example input '{name}' has size {tensor.shape[axis]} on "
                                     f"dynamic axis '{label}'; give an example of size 2 or more")
     module = graph.module.eval()
-    shapes = tuple(dict.fromkeys(graph.dynamic.get(name, {}), torch.export.Dim.DYNAMIC) for name in graph.inputs)
+    written = io.BytesIO()
     with quiet(), torch.no_grad(), _plain_attention():
         try:
-            program = torch.onnx.export(module, graph.example, dynamo=True, dynamic_shapes=shapes, verbose=False,
-                                        input_names=list(graph.inputs), output_names=list(graph.outputs),
-                                        opset_version=OPSET, external_data=False)
-            onnx.checker.check_model(program.model_proto)  # an output may share its name with an inner value
+            # Traced once, not through torch.export, which takes ten times as long to give the same graph. What a trace
+            # could freeze by mistake, such as a size, shows in the parity check at sizes it was not traced with.
+            torch.onnx.export(module, graph.example, written, dynamo=False, dynamic_axes=graph.dynamic, verbose=False,
+                              input_names=list(graph.inputs), output_names=list(graph.outputs), opset_version=OPSET)
+            model = onnx.load_from_string(written.getvalue())
+            onnx.checker.check_model(model)  # an output may share its name with an inner value
         except Exception as error:
             raise PipelineError(f"graph '{graph.name}' cannot be exported to ONNX: {_root(error)}") from error
-    onnx.save(_without_traces(program.model_proto, graph), out)
+    onnx.save(_without_traces(model, graph), out)
 
 
 @contextlib.contextmanager

@@ -51,7 +51,7 @@ def distil(plan: Plan, run: str, dataset: str, splits: str, targets: str, varian
         settings = {name: group for name, group in as_dict(config).items() if name in ("student", "distil")}
         inputs = {"dataset": Dataset(Path(dataset)).version, "splits": Path(splits).name, "seed": plan.seed,
                   "targets": stage.targets.name if stage.targets else None, "settings": settings}
-        path = here.produce(inputs, work, recipe_code(plan), "components.training", "components.encoders")
+        path = here.produce(inputs, work, *recipe_code(plan), "components.training", "components.encoders")
         steps = launch.history(path)
         for event in steps[:: max(1, len(steps) // 100)]:
             here.run.log_metrics({"loss": event["loss"], "learning_rate": event["lr"], **event.get("terms", {})},

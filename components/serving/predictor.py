@@ -47,7 +47,7 @@ class Predictor:
         the best `top`.
         `verbs`, when given, are the only ones that compete (several words are fine: "feeding a dog"); `nouns` join the
         vocabulary's. `also` names further verbs of the vocabulary to frame for each image, as scoring needs.
-        Raises UserError for something that is not an image, or a name without words.
+        Raises UserError for something that is not an image, a name without words, or nouns where they are not text.
         """
         for number, image in enumerate(images):
             _check(image, number)
@@ -68,6 +68,8 @@ class Predictor:
     def _given(self, verbs: Sequence[str] | None, nouns: Sequence[str] | None) -> dict[str, Any]:
         """Names given as text, as the recipe's decoding takes them: vectors where the bundle has a text encoder."""
         if "text/tokenizer.json" in self.bundle.manifest["files"]:
+            if nouns is not None and self._tables["nouns"].shape[1] != self._tables["verbs"].shape[1]:
+                raise UserError("this student's nouns are a closed list", where="--nouns", mend="leave --nouns out")
             return {f"extra_{kind}": self._vectors(names, kind) for kind, names in
                     (("verbs", verbs), ("nouns", nouns)) if names is not None}
         if nouns is not None:
