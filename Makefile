@@ -9,7 +9,7 @@ STAMP   = $(VENV)/.installed
 .PHONY: help run test test-servers ui lint results clean
 
 help:            ## list the commands
-	@sed -n 's/^\([a-z-]*\): .*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\): .*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
 
 run: $(STAMP)    ## images to a gated, promoted edge student (options: ARGS="--fast --seed 1")
 	$(BIN)/foveate run $(ARGS)
