@@ -131,8 +131,8 @@ class EmbeddedTeacher(Teacher):
     def stream(self, images: Sequence[View], questions: Sequence[Question]) -> Iterator[tuple[int, Answer]]:
         """Fills the properties of the question's schema that it understands; without a schema, one sentence.
 
-        Understood: `scene` and `unlike` (sentences), `posture`, `things`, `place`, `activity` (lists of
-        {"text", "probability"}), `nouns` (the same, of the region context["box"], fractions x1, y1, x2, y2).
+        Understood: `names` (texts), `scene` and `unlike` (sentences), `posture`, `things`, `place`, `activity` (lists
+        of {"text", "probability"}), `nouns` (the same, of the region context["box"], fractions x1, y1, x2, y2).
         """
         for start in range(0, len(questions), BATCH):
             rows = range(start, min(start + BATCH, len(questions)))
@@ -162,6 +162,7 @@ class EmbeddedTeacher(Teacher):
                 "negative": f"It is a {nouns[1]['text']}.",
             }
         return {
+            "names": [thing["text"] for thing in self._things(sight)],
             "scene": self._sentence(sight, 0),
             "unlike": self._sentence(sight, 1),
             "posture": self._say(sight, "posture"),
