@@ -387,3 +387,24 @@ def test_options_that_do_not_fit_are_refused(tmp_path):
         score_file(*both, mode="exact", world="open", top_k=1, threshold=float("nan"))
     with pytest.raises(UserError, match="given already"):
         score_file(*both, mode="exact", world="open", top_k=1, validation=both[0], threshold=0.1)
+
+
+def test_the_shares_of_images_average_to_the_area():
+    """And their spread is the spread of the area: what two models are compared by, image by image."""
+    rng = np.random.default_rng(5)
+    seen = np.arange(12) < 7
+    labels = rng.integers(0, 12, 300)
+    scores = rng.normal(size=(300, 12))
+    scores[np.arange(300), labels] += 1
+    ranked, = c.rank([scores.copy()], labels, seen, [np.flatnonzero(~seen)], 1)
+    steps = c.Steps(ranked, "exact")
+    shares = c.shares(steps)
+    assert shares.mean() == pytest.approx(steps.curve().numbers()["auc"], abs=1e-12)
+    draws = []
+    for _ in range(300):
+        weight = np.zeros(300)
+        for side in (steps.unseen, ~steps.unseen):
+            at = np.flatnonzero(side)
+            weight[at] = np.bincount(rng.integers(0, len(at), len(at)), minlength=len(at))
+        draws.append(steps.curve(weight).numbers()["auc"])
+    assert np.std(draws) == pytest.approx(shares.std() / np.sqrt(300), rel=.15)

@@ -4,6 +4,6 @@ Read in this order: `looks` (what the teacher is asked), `targets` and `vocabula
 `model` and `losses` (the student and what it learns from), `inference` and `decode` (the student at work), `scoring`.
 """
 
-from components.recipes.trident.recipe import Released, Trident
+from components.recipes.trident.recipe import Trident
 
-RECIPE, RELEASED = Trident(), Released()
+RECIPE = Trident()

@@ -1,4 +1,4 @@
-"""TRIDENT as the pipeline sees it: the steps of `components.recipes.protocol.Recipe`; ours, and as released."""
+"""TRIDENT as the pipeline sees it: the steps of `components.recipes.protocol.Recipe`."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ from components.recipes.protocol import (
     Stage,
 )
 from components.recipes.trident import looks
-from components.recipes.trident.config import Config, released
+from components.recipes.trident.config import Config
 from components.teachers import choice
 from components.teachers.judge import Statement
 from components.teachers.protocol import Answer, Question, Teacher
@@ -144,12 +144,3 @@ class Trident:
             headline="auc", minimum={"auc": bars.auc}, protected={"unseen.top1": bars.unseen_margin},
             budgets={"parity": bars.parity, "int8_loss": bars.int8_loss, "latency_ms": bars.latency_ms,
                      "size_mb": bars.size_mb})
-
-
-class Released(Trident):
-    """The same with the behaviour of the released code, as switches of the configuration."""
-
-    name = "trident-released"
-
-    def config(self, *, fast: bool = False) -> Config:
-        return released(super().config(fast=fast))
