@@ -2,18 +2,19 @@
 
 import os
 import shutil
-import sys
 import tempfile
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
+
+from components.base.home import environment
 
 
 def template() -> Path:
     """Where this environment keeps the empty database of its Prefect version; `python -m flows.prefect_database`
     makes it. It holds a layout and nothing else, no key and no name, so that any state folder may start from it.
     """
-    return Path(sys.prefix) / "share" / "foveate" / f"prefect-{version('prefect')}.db"
+    return environment() / f"prefect-{version('prefect')}.db"
 
 
 def lay_out(folder: Path) -> None:
@@ -38,7 +39,7 @@ def main() -> None:
         from prefect.server.database import provide_database_interface
 
         asyncio.run(provide_database_interface().create_db())
-        os.replace(Path(folder) / "prefect.db", template())
+        (Path(folder) / "prefect.db").replace(template())
 
 
 if __name__ == "__main__":

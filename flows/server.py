@@ -1,5 +1,6 @@
 """A local Prefect server for the time of a run, and the browser pages of `foveate ui`; none outlives its parent."""
 
+import importlib
 import os
 import runpy
 import signal
@@ -56,7 +57,7 @@ class Child:
         """Ends the server and all that it started: asked first, then made to."""
         self._signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
-            self.process.wait(timeout=5)
+            self.process.wait(timeout=2)
         self._signal(signal.SIGKILL)
         self.process.wait()
 
@@ -104,6 +105,7 @@ def prefect_api() -> Iterator[None]:
     os.environ["PREFECT_API_URL"] = child.address + "/api"
     try:
         import flows.pipeline  # noqa: F401 - the heavy imports, while the server starts
+        threading.Thread(target=_import_ahead, daemon=True).start()
         child.wait()
         try:
             yield
@@ -112,6 +114,13 @@ def prefect_api() -> Iterator[None]:
     finally:
         del os.environ["PREFECT_API_URL"]
         child.stop()
+
+
+def _import_ahead() -> None:
+    """Libraries that take seconds to import and are needed minutes later: while the server starts, a core is idle."""
+    for name in ("mlflow.store.tracking.sqlalchemy_store", "great_expectations", "transformers"):
+        with suppress(ImportError):
+            importlib.import_module(name)
 
 
 def _say_goodbye() -> None:

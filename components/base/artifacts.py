@@ -11,12 +11,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from components.base.errors import UserError
-from components.base.home import state
+from components.base.home import environment, state
 
 
 def digest(value: Any) -> str:
@@ -41,14 +41,16 @@ def _sources(path: Path) -> list[Path]:
     return list(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
 
 
-def produce(stage: str, inputs: dict[str, Any], work: Callable[[Path], None]) -> tuple[Path, bool]:
+def produce(stage: str, inputs: dict[str, Any], work: Callable[[Path], None], *,
+            shared: bool = False) -> tuple[Path, bool]:
     """The finished output folder of `stage` for `inputs`, and whether it was there already.
 
     Otherwise `work(part)` is called with the working folder; it may find its own earlier, interrupted work there.
-    Processes and threads that want the same output wait for the one that makes it.
+    Processes and threads that want the same output wait for the one that makes it. What is `shared` follows from
+    installed packages alone and is kept with the Python environment where that can be written, for all state folders.
     """
     key = digest(inputs)[:20]
-    done = state("store", stage) / key
+    done = _shelf(stage, shared) / key
     if (done / "inputs.json").exists():
         return done, True
     with open(done.with_name(f".{key}.lock"), "w") as lock:
@@ -62,6 +64,16 @@ def produce(stage: str, inputs: dict[str, Any], work: Callable[[Path], None]) ->
         shutil.rmtree(done, ignore_errors=True)
         part.rename(done)
     return done, False
+
+
+def _shelf(stage: str, shared: bool) -> Path:
+    """Where the outputs of a stage lie."""
+    if shared:
+        with suppress(OSError):
+            (folder := environment() / stage).mkdir(parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK):
+                return folder
+    return state("store", stage)
 
 
 @contextmanager

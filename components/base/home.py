@@ -1,6 +1,7 @@
 """Where state lives: everything that Foveate writes is under one folder, `.foveate/` or `FOVEATE_HOME`."""
 
 import os
+import sys
 from pathlib import Path
 
 
@@ -14,3 +15,10 @@ def state(*parts: str) -> Path:
     path = home().joinpath(*parts)
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def environment() -> Path:
+    """A folder of this Python environment, for what follows from the installed packages alone, such as an exported
+    frozen encoder: made once per environment, not once per state folder. It goes when the environment goes.
+    """
+    return Path(sys.prefix) / "share" / "foveate"

@@ -81,6 +81,7 @@ def states(texts: Sequence[str], most: int) -> tuple[np.ndarray, np.ndarray]:
     return out, length
 
 
+@cache
 def names_of_classes() -> tuple[str, ...]:
     """The 1,000 ImageNet class names, in the classifier's order."""
     names = ClassDictionary()

@@ -15,8 +15,8 @@ from components.export.parity import feeds_of, sizes_of, torch_outputs
 from components.export.preprocess import pixels
 from components.recipes.protocol import ExportSpec, Graph
 
-BATCHES = (1, 8)
-ROUNDS, WARMUP, SECONDS = 25, 2, 2.0  # at most this many rounds, and about this many seconds for one comparison
+BATCHES = (1, 4)
+ROUNDS, LEAST, SECONDS = 25, 5, 1.0  # at most and at least so many rounds, and about so many seconds a comparison
 PHOTO = (480, 640)  # height and width of the image that the end-to-end figure starts from
 
 
@@ -27,12 +27,11 @@ def measure(runners: Mapping[str, Callable[[], Any]], *, rounds: int = ROUNDS, s
     Each turn is one untimed call, which lets the threads and caches of the one before go, and one timed call.
     """
     for run in runners.values():
-        for _ in range(WARMUP):
-            run()
+        run()
     times: dict[str, list[float]] = {name: [] for name in runners}
     deadline = time.monotonic() + seconds
     for done in range(rounds):
-        if done >= 5 and time.monotonic() > deadline:
+        if done >= LEAST and time.monotonic() > deadline:
             break
         for name, run in runners.items():
             run()
@@ -44,7 +43,7 @@ def measure(runners: Mapping[str, Callable[[], Any]], *, rounds: int = ROUNDS, s
 
 
 def latency(spec: ExportSpec, bundle: Bundle, threads: int | None = None) -> dict[str, Any]:
-    """Times every graph at batch 1 and 8, and one photograph from uint8 pixels through all graphs ("image").
+    """Times every graph at batch 1 and 4, and one photograph from uint8 pixels through all graphs ("image").
 
     Returns {"threads", "processor", "graphs": {graph: {"batch_1": {"torch", "fp32", "int8"}, ...}}, "image": {...}}.
     `threads` (None: one per core) holds for torch and ONNX Runtime alike.

@@ -1,7 +1,8 @@
 """The sentence encoder as one small ONNX graph, so that a device can embed names that nobody listed.
 
 Mean over word states, unit length, minus the centre, unit length again: the same arithmetic as
-`components.encoders.text.embed`, inside the graph. The encoder is frozen, so this is done once and kept in the store.
+`components.encoders.text.embed`, inside the graph. The encoder is frozen, so this is done once per environment;
+`python -m components.export.text_graph` does it ahead.
 """
 
 import json
@@ -54,12 +55,13 @@ def text_encoder(folder: Path | None = None, centre: np.ndarray | None = None,
     `folder` holds a transformers checkpoint with its tokenizer.json, `centre` [E] is subtracted; by default those of
     `components.encoders.text`. Raises PipelineError when an int8 embedding strays from torch's by more than `FLOOR`.
     """
+    frozen = folder is None and centre is None
     folder = folder or text.model_folder()
     centre = text.centre() if centre is None else centre
     inputs = {"weights": text.WEIGHTS[2] if folder == text.model_folder() else str(folder.resolve()),
               "centre": digest([round(float(v), 7) for v in centre]),
               "code": code_version("components.export.text_graph", "components.export.onnx_graph")}
-    done, _ = produce("text-graph", inputs, lambda part: _make(folder, centre, part))
+    done, _ = produce("text-graph", inputs, lambda part: _make(folder, centre, part), shared=frozen)
     files = {name: done / name for name in ("tokenizer.json", "text.int8.onnx")}
     return files, json.loads((done / "facts.json").read_text())
 
@@ -97,3 +99,7 @@ def _compare(graph: Graph, int8: Path) -> dict[str, Any]:
                             f"(for {PROBES[int(np.argmin(cosines))]!r})")
     return {"cosine_min": min(cosines), "cosine_mean": float(np.mean(cosines)), "texts": len(cosines),
             "megabytes": int8.stat().st_size / 1e6}
+
+
+if __name__ == "__main__":
+    text_encoder()

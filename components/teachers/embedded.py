@@ -71,8 +71,8 @@ class EmbeddedTeacher(Teacher):
 
     @cached_property
     def names(self) -> dict[str, tuple[str, ...]]:
-        """Its words by kind: those of drawn scenes, and the ImageNet classes."""
-        return {**vocabulary(), "class": text.names_of_classes()}
+        """Its words for drawn scenes, by kind."""
+        return vocabulary()
 
     @cached_property
     def vectors(self) -> dict[str, Tensor]:
@@ -108,8 +108,9 @@ class EmbeddedTeacher(Teacher):
         """ImageNet evidence: the scene becomes the convex combination of its class names' embeddings."""
         probabilities = torch.from_numpy(image.imagenet_probabilities(centre_crop(view.load())[None])[0])
         top = probabilities.topk(5)
-        sight.classes = [(self.names["class"][i], float(p)) for p, i in zip(*top, strict=True)]
-        meaning = F.normalize((top.values[:, None] * self.vectors["class"][top.indices]).sum(0), dim=0)
+        names = [text.names_of_classes()[i] for i in top.indices]
+        sight.classes = list(zip(names, top.values.tolist(), strict=True))
+        meaning = F.normalize((top.values[:, None] * torch.from_numpy(text.embed(names))).sum(0), dim=0)
         trust = min(1.0, 1.0 / sight.strange**2)
         sight.scene = F.normalize(trust * sight.scene + (1 - trust) * meaning, dim=0)
 

@@ -49,8 +49,8 @@ class Mipd:
         if not fast:
             return Config()
         return Config(
-            draw=DrawSpec(total_train=300, dev_per_verb=1, test_per_verb=2, pseudo_per_verb=4, unseen_per_verb=4),
-            align=Align(steps=60, composites=2),
+            draw=DrawSpec(total_train=220, dev_per_verb=1, test_per_verb=1, pseudo_per_verb=3, unseen_per_verb=3),
+            align=Align(steps=30, composites=2),
             distil=Distil(epochs=2),
             evaluate=dataclasses.replace(Config().evaluate, bootstrap=200),
             bars=dataclasses.replace(Config().bars, harmonic=0.05),
