@@ -18,10 +18,11 @@ from components.base.errors import UserError
 from components.datasets.splits import Splits
 from components.datasets.store import Dataset
 from components.encoders.cache import FeatureCache, dataset_features
-from components.evaluation import calibration
+from components.evaluation import calibration, situation
+from components.recipes.mipd import certainty
 from components.recipes.mipd.config import Config
 from components.recipes.mipd.data import Lexicon, noun_name
-from components.recipes.mipd.decode import decode
+from components.recipes.mipd.decode import confidence, decode, verb_logits
 from components.recipes.mipd.model import Student
 from components.recipes.protocol import Stage
 
@@ -33,8 +34,9 @@ def load_student(folder: Path) -> tuple[Student, Config]:
     """The student of a training folder (student.safetensors, config.json)."""
     try:
         settings = from_dict(Config, json.loads((folder / "config.json").read_text())["config"])
-        student = Student(settings.student)
-        student.load_state_dict(load_file(folder / "student.safetensors"))
+        weights = load_file(folder / "student.safetensors")
+        student = Student(settings.student, weights["encoder.local.weight"].shape[1])
+        student.load_state_dict(weights)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise UserError(
             f"not a trained student ({error})", where=str(folder), mend="train it again: foveate distil"
@@ -48,7 +50,7 @@ class Runner:
     def __init__(self, folder: Path, stage: Stage):
         self.student, self.config = load_student(folder)
         self.dataset, self.splits = Dataset(stage.dataset), Splits.load(stage.splits)
-        self.features = FeatureCache(dataset_features(stage.dataset))
+        self.features = FeatureCache(dataset_features(stage.dataset, encoder=self.config.encoder.image))
         self.lexicon = Lexicon.of(self.dataset.space)
 
     @torch.inference_mode()
@@ -103,7 +105,8 @@ class Runner:
 
     def decoding(self) -> dict[str, Any]:
         """Constants of decoding, chosen on the tuning split only: held-out images of seen verbs against images of
-        pseudo-unseen verbs, with the unseen verbs' names (no image of theirs) competing as they will at test.
+        pseudo-unseen verbs, with the unseen verbs' names (no image of theirs) competing as they will at test. The same
+        images give the constants of confidence, and the bar below which no verb fits (`certainty`).
         Without such verbs (unlabelled or tiny data) nothing is calibrated.
         """
         scale = float(self.student.log_scale_verb.exp())
@@ -117,28 +120,36 @@ class Runner:
             "abstain_below": 0.2,
             "candidates": candidates,
         }
-        labels = np.array(
-            [self.lexicon.verbs.index(self.dataset.labels[i]) for i in self.splits.dev if self.dataset.labels[i]], int
-        )
+        ids = [i for i in self.splits.dev if self.dataset.labels[i]]
+        labels = np.array([self.lexicon.verbs.index(self.dataset.labels[i]) for i in ids], int)
         if not len(labels) or not seen[labels].any() or not pseudo[labels].any():
             return constants
-        logits = scale * self.scenes(list(self.splits.dev)) @ self.tables()["verbs"].T
+        logits = scale * self.scenes(ids) @ self.tables()["verbs"].T
         evidence = np.array([v["evidence"] for v in self.vocabulary()["verbs"].values()])
         rivals = self.mask("unseen")
         penalty = calibration.choose_penalty(logits, labels, seen, pseudo, rivals=rivals, evidence=evidence)
         shifted = np.where(seen | pseudo | rivals, logits - penalty * evidence, -np.inf)
-        return constants | {
-            "penalty": penalty,
-            "temperature": float(calibration.fit_temperature(shifted, labels)),
-        }
+        constants |= {"penalty": penalty, "temperature": float(calibration.fit_temperature(shifted, labels))}
+        made = list(predictions(self, ids, constants, top=1))
+        truth = {s.name: s.annotation for s in self.dataset.samples(ids, images=False)}
+        scores = situation.score(made, truth, self.dataset.space, convention="jsl", average="image")
+        roles = certainty.roles_of(made, scores, truth)
+        return (constants | certainty.fit_verbs(shifted / constants["temperature"], labels)
+                | certainty.fit_roles(roles))
 
 
 def predict(folder: Path, stage: Stage, split: str) -> Iterator[dict[str, Any]]:
-    """See `components.recipes.protocol.Recipe.predict`. Labelled images also get the true verb's frame, and the best
-    five where only unseen names compete (classical zero-shot) or only seen ones (closed set), without any penalty."""
+    """See `components.recipes.protocol.Recipe.predict`. Labelled images also get the true verb's frame, the best five
+    where only unseen names compete (classical zero-shot) or only seen ones (closed set), without any penalty, and what
+    is said of them where their own verb's name does not compete: {"withheld": {"fits", "confident"}}."""
     runner = Runner(folder, stage)
-    ids = list(getattr(runner.splits, split))
-    vocabulary, tables, constants = runner.vocabulary(), runner.tables(), runner.decoding()
+    yield from predictions(runner, list(getattr(runner.splits, split)), runner.decoding())
+
+
+def predictions(runner: Runner, ids: Sequence[str], constants: dict[str, Any],
+                top: int = 5) -> Iterator[dict[str, Any]]:
+    """Predictions of samples as `predict` gives them, with any constants of decoding."""
+    vocabulary, tables = runner.vocabulary(), runner.tables()
     sizes = {s.id: (s.width, s.height) for s in runner.dataset.samples(ids, images=False)}
     alone = {"among_seen": np.flatnonzero(runner.mask("common", "rare")),
              "among_unseen": np.flatnonzero(runner.mask("unseen"))}
@@ -148,6 +159,7 @@ def predict(folder: Path, stage: Stage, split: str) -> Iterator[dict[str, Any]]:
         encoded = runner.encode(batch)
         logits = encoded["scene"] @ tables["verbs"].T
         best = {name: rows[np.argsort(-logits[:, rows], 1, kind="stable")[:, :5]] for name, rows in alone.items()}
+        withheld = _withheld(encoded["scene"], labels, vocabulary, tables, constants)
         made = decode(
             lambda _, done=encoded: done,
             runner.fill,
@@ -156,6 +168,7 @@ def predict(folder: Path, stage: Stage, split: str) -> Iterator[dict[str, Any]]:
             constants,
             batch,
             [sizes[i] for i in batch],
+            top=top,
             also=[[label] if label else [] for label in labels],
         )
         for k, (i, prediction) in enumerate(zip(batch, made, strict=True)):
@@ -164,4 +177,19 @@ def predict(folder: Path, stage: Stage, split: str) -> Iterator[dict[str, Any]]:
                 "id": i,
                 **prediction,
                 **{name: [runner.lexicon.verbs[v] for v in ranked[k]] for name, ranked in best.items()},
+                **({"withheld": withheld[k]} if withheld[k] else {}),
             }
+
+
+def _withheld(scene: np.ndarray, labels: Sequence[str], vocabulary: dict[str, Any], tables: dict[str, np.ndarray],
+              constants: dict[str, Any]) -> list[dict | None]:
+    """Whether any name fits where each image's own does not compete; None where it never does, or nobody can say."""
+    if "fits" not in constants:
+        return [None] * len(labels)
+    names, listed = constants["candidates"], list(vocabulary["verbs"])
+    own = np.array([names.index(label) if label in names else -1 for label in labels])
+    evidence = np.array([vocabulary["verbs"][name]["evidence"] for name in names])
+    logits = verb_logits(scene, tables["verbs"][[listed.index(name) for name in names]], evidence, constants)
+    fits = confidence(constants["fits"], certainty.withheld(logits, own))
+    return [{"fits": round(float(f), 4), "confident": bool(f >= constants["abstain_below"])} if column >= 0 else None
+            for f, column in zip(fits, own, strict=True)]

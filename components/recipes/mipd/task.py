@@ -44,7 +44,7 @@ class MipdTask:
         self.teacher = Targets(targets, split.train, seed, self.settings.shuffle) if self.settings.teacher else None
         self.samples = Situations.of(data, list(split.train), self.lexicon)
         self.features = FeatureCache(features)
-        self.model = Student(config.student)
+        self.model = Student(config.student, self.features.shape[-1])
         seen = [i for i, v in enumerate(self.lexicon.verbs) if v in {*split.verbs["common"], *split.verbs["rare"]}]
         self.tables = losses.Tables(
             self.lexicon.verb_vectors,
