@@ -23,8 +23,8 @@ ui: $(STAMP)     ## MLflow and Prefect in the browser, over what was run
 lint: $(STAMP)   ## style
 	$(BIN)/ruff check .
 
-results: $(STAMP)  ## re-make docs/results (three seeds; takes about 35 minutes)
-	$(BIN)/python -m benchmarks.results $(ARGS)
+results: $(STAMP)  ## re-make docs/results: the ablation of mipd over five seeds (takes hours; goes on when killed)
+	$(BIN)/foveate ablate mipd $(ARGS)
 
 clean:           ## remove the environment and caches; the state folder stays
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis

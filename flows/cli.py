@@ -268,6 +268,28 @@ def teacher_train(out) -> None:
     emit(train_teacher(out, lambda line: click.echo(line, err=True)), "-")
 
 
+@cli.command()
+@click.argument("recipe", default="mipd")
+@click.option("--seeds", default="0,1,2,3,4", show_default=True, help="Each draws, splits and trains anew.")
+@click.option("--budget", default="", help="A budget that the grid names; its first by default.")
+@click.option("--only", multiple=True, metavar="VARIANT", help="Run this row of the grid; may be repeated.")
+@click.option("--out", type=FOLDER, default="docs/results", show_default=True)
+def ablate(recipe, seeds, budget, only, out) -> None:
+    """Train every variant of a recipe's declared grid over seeds; write one table and one plot.
+
+    \b
+    foveate ablate mipd                                      sixteen rows, five seeds: hours
+    foveate ablate mipd --only mipd-released --seeds 0,1     the method as published, against ours
+    foveate ablate mipd --budget full                        at the budget of `foveate run`
+
+    A killed run goes on where it was, and more seeds or rows are only added to what is there.
+    """
+    from components.pipeline.ablation import ablate as run_grid
+    from components.pipeline.ablation import request
+
+    click.echo(run_grid(request(recipe, seeds, budget, only), out, click.echo))
+
+
 STAGES = {
     "align": "Turn rationales and teacher features into the targets of training.",
     "distil": "Train the student, and its twin that never met the teacher.",

@@ -103,6 +103,9 @@ def show_results(lines: Lines, told: Mapping[str, Any]) -> None:
         for model, row in told["headline"].items():
             table.add_row(model, *(_cell(row.get(g)) for g in groups))
         lines.console.print(table)
+        *_, found = told["scores"].values()
+        for question, answer in found["protocol"].items():
+            lines.say(f"protocol  {question}: {answer}")
     if "edge" in told:
         lines.say("edge      " + ", ".join(f"{k} {v}" for k, v in told["edge"]["shown"].items()))
     if "promotion" in told:

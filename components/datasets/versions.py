@@ -1,8 +1,9 @@
 """Keeps versions of datasets and rationale sets with DVC, in a git repository of its own below the state folder.
 
-Files go to a DVC remote, `<home>/dvc-remote` unless `<home>/versions/.dvc/config` names another; the repository
-`<home>/versions` holds one small `<name>.dvc` a set, a commit and a tag `<name>/<content>` a version. The tag comes
-last, so a version that is listed is complete. The user's own repository is never touched.
+Files go to a DVC remote: `<home>/dvc-remote`, or what FOVEATE_DVC_REMOTE (such as s3://bucket) named when the
+repository was made; `<home>/versions/.dvc/config` says where. The repository `<home>/versions` holds one small
+`<name>.dvc` a set, a commit and a tag `<name>/<content>` a version. The tag comes last, so a version that is listed is
+complete. The user's own repository is never touched.
 """
 
 import fcntl
@@ -122,7 +123,8 @@ def _locked() -> Iterator[Path]:
         if not config.exists():
             config.parent.mkdir(exist_ok=True)
             write_bytes(config.parent / ".gitignore", b"/config.local\n/tmp\n/cache\n")
-            write_bytes(config, _CONFIG.format(remote=state("dvc-remote")).encode())
+            remote = os.environ.get("FOVEATE_DVC_REMOTE") or state("dvc-remote")
+            write_bytes(config, _CONFIG.format(remote=remote).encode())
         yield repository
 
 

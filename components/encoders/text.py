@@ -65,6 +65,22 @@ def raw(texts: Sequence[str]) -> np.ndarray:
     return out
 
 
+@torch.inference_mode()
+def states(texts: Sequence[str], most: int) -> tuple[np.ndarray, np.ndarray]:
+    """States of each text's word pieces, float16 [N, most, E] padded with zeros, and how many there are [N]; longer
+    texts are cut, an empty one has none."""
+    tokenizer, model = _model()
+    out, length = np.zeros((len(texts), most, WIDTH), np.float16), np.zeros(len(texts), int)
+    order = sorted((i for i, t in enumerate(texts) if t), key=lambda i: len(texts[i]))
+    for start in range(0, len(order), 128):
+        rows = order[start:start + 128]
+        batch = tokenizer([texts[i] for i in rows], padding=True, truncation=True, max_length=most, return_tensors="pt")
+        mask = batch["attention_mask"]
+        found = model(**batch).last_hidden_state * mask[..., None]  # [B, L, E]
+        out[rows, :found.shape[1]], length[rows] = found.half().numpy(), mask.sum(1).numpy()
+    return out, length
+
+
 @cache
 def names_of_classes() -> tuple[str, ...]:
     """The 1,000 ImageNet class names, in the classifier's order."""

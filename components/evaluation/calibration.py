@@ -3,13 +3,12 @@
 Legend: N images, V verbs, P points of a curve, B bins.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from components.evaluation.situation import harmonic
-
+ENOUGH = (0, 3, 10, 30, 100)  # training images at which a verb pays half of the penalty on seen verbs
 
 def choose_penalty(scores: np.ndarray, truth: np.ndarray, seen: np.ndarray, pseudo: np.ndarray, *,
                    rivals: np.ndarray | None = None, evidence: np.ndarray | None = None, average: str = "verb",
@@ -25,8 +24,41 @@ def choose_penalty(scores: np.ndarray, truth: np.ndarray, seen: np.ndarray, pseu
     spread of the scores are tried; of the widest best interval the middle is taken. Raises ValueError for images of any
     other verb (unseen verbs may not tune) and where either side has no image.
     """
+    tried, means = _balance(scores, truth, [seen], pseudo, rivals, evidence, average, tries)
+    return _middle(tried, means)
+
+
+def choose_stacking(scores: np.ndarray, truth: np.ndarray, groups: Sequence[np.ndarray], pseudo: np.ndarray,
+                    images: np.ndarray, rivals: np.ndarray) -> tuple[float, np.ndarray]:
+    """The penalty, and each verb's share of it [V], so that all `groups` of seen verbs and the pseudo-unseen balance.
+
+    A verb with n training `images` [V] pays n / (n + m) of the penalty, and m is chosen with it (of `ENOUGH`). The
+    harmonic mean is that of the accuracies of every group and of the pseudo-unseen verbs, so that no group pays for the
+    others: rare verbs are few and hardly count in a mean over all seen ones. Else as `choose_penalty`.
+    """
+    best: tuple[float, float, np.ndarray] | None = None
+    for enough in ENOUGH:
+        evidence = np.round(images / np.maximum(images + enough, 1), 4)
+        tried, means = _balance(scores, truth, groups, pseudo, rivals, evidence, "verb", 201)
+        if best is None or means.max() > best[0]:
+            best = means.max(), _middle(tried, means), evidence
+    return best[1:]
+
+
+def _middle(tried: np.ndarray, means: np.ndarray) -> float:
+    """Of the widest best interval the middle."""
+    best = means >= means.max() - 1e-12
+    runs = np.split(np.arange(len(tried)), np.flatnonzero(np.diff(best)) + 1)
+    widest = max((r for r in runs if best[r[0]]), key=len)
+    return float(tried[(widest[0] + widest[-1]) // 2])
+
+
+def _balance(scores: np.ndarray, truth: np.ndarray, groups: Sequence[np.ndarray], pseudo: np.ndarray,
+             rivals: np.ndarray | None, evidence: np.ndarray | None, average: str, tries: int
+             ) -> tuple[np.ndarray, np.ndarray]:
+    """Penalties to try, and at each the harmonic mean of the accuracies of all groups and of the pseudo-unseen."""
     scores, truth = np.asarray(scores, float), np.asarray(truth)
-    seen, pseudo = np.asarray(seen, bool), np.asarray(pseudo, bool)
+    seen, pseudo = np.any(np.asarray(groups, bool), 0), np.asarray(pseudo, bool)
     if (seen & pseudo).any():
         raise ValueError("a verb cannot be both seen and pseudo-unseen")
     if not (seen | pseudo)[truth].all():
@@ -34,24 +66,24 @@ def choose_penalty(scores: np.ndarray, truth: np.ndarray, seen: np.ndarray, pseu
     of_seen = seen[truth]  # [N]
     if of_seen.all() or not of_seen.any():
         raise ValueError("tuning needs images of both seen and pseudo-unseen verbs")
-    weight = _weights(truth, of_seen, average)
+    sides = [np.asarray(g, bool)[truth] for g in (*groups, pseudo)]  # [N] each
+    weights = np.stack([_weights(truth, side, average) for side in sides if side.any()])  # [groups + 1, N]
     compete = seen | pseudo if rivals is None else seen | pseudo | rivals
     share = seen * (1.0 if evidence is None else evidence)  # [V]
-    tried, means = np.linspace(0, np.ptp(scores[:, compete]), tries), np.zeros(tries)
-    for i, penalty in enumerate(tried):
-        hit = weight * (np.where(compete, scores - penalty * share, -np.inf).argmax(1) == truth)
-        means[i] = harmonic(hit[of_seen].sum(), hit[~of_seen].sum())
-    best = means >= means.max() - 1e-12
-    runs = np.split(np.arange(tries), np.flatnonzero(np.diff(best)) + 1)
-    widest = max((r for r in runs if best[r[0]]), key=len)
-    return float(tried[(widest[0] + widest[-1]) // 2])
+    tried = np.linspace(0, np.ptp(scores[:, compete]), tries)
+    right = np.stack([weights @ (np.where(compete, scores - penalty * share, -np.inf).argmax(1) == truth)
+                      for penalty in tried])  # [tries, groups + 1]
+    if not right.all(1).any():  # some group is never right: half of its least image stands for it, so the others count
+        right = np.maximum(right, [w[w > 0].min() / 2 for w in weights])
+    with np.errstate(divide="ignore"):
+        return tried, right.shape[1] / (1 / right).sum(1)
 
 
-def _weights(truth: np.ndarray, of_seen: np.ndarray, average: str) -> np.ndarray:
-    """[N] weights that sum to 1 over the images of seen verbs, and to 1 over the others."""
+def _weights(truth: np.ndarray, of_side: np.ndarray, average: str) -> np.ndarray:
+    """[N] weights that sum to 1 over the images of one side, and are 0 elsewhere."""
     count = np.bincount(truth)
-    each = {"verb": 1 / count[truth], "image": np.ones(len(truth))}[average]
-    return each / np.where(of_seen, each[of_seen].sum(), each[~of_seen].sum())
+    each = {"verb": 1 / count[truth], "image": np.ones(len(truth))}[average] * of_side
+    return each / each.sum()
 
 
 def ranked_hits(scores: np.ndarray, truth: np.ndarray, candidates: np.ndarray, k: int = 1) -> np.ndarray:

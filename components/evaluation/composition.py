@@ -209,3 +209,20 @@ def intervals(steps: Steps, n: int = 1000, seed: int = 0, level: float = 0.95) -
         row[:] = [found[name] for name in NUMBERS]
     bounds = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0).T
     return {name: [float(b) for b in pair] for name, pair in zip(NUMBERS, bounds, strict=True)}
+
+
+def shares(steps: Steps) -> np.ndarray:
+    """[N] numbers whose mean is the exact area, one an image: what two models' areas are compared by, image by image.
+
+    The area is the share of (seen, unseen) pairs of images that one bias makes both right: a two-sample statistic. An
+    image's number is the area plus its own deviation, N / N_side times as large, so that resampling the numbers gives
+    the statistic's own spread (its influence function; van der Vaart, Asymptotic Statistics, section 12.2).
+    """
+    below = np.sort(steps.point[~steps.unseen])  # seen images are right below these biases
+    above = np.sort(steps.point[steps.unseen])  # unseen ones above these
+    own = np.empty(len(steps.point))
+    own[steps.unseen] = 1 - np.searchsorted(below, steps.point[steps.unseen], "right") / len(below)
+    own[~steps.unseen] = np.searchsorted(above, steps.point[~steps.unseen], "left") / len(above)
+    area = own[steps.unseen].mean()
+    side = np.where(steps.unseen, len(above), len(below))
+    return area + (own - area) * len(own) / side

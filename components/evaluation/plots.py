@@ -73,6 +73,26 @@ def headline(rows: Mapping[str, Mapping[str, Sequence[float]]], out: Path, *,
     return out
 
 
+def differences(rows: Mapping[str, Mapping[str, Sequence[float]]], out: Path, *, title: str) -> Path:
+    """Paired differences, one line a variant: {variant: {"seen" | "rare" | ...: (mean, low, high)}} as fractions, drawn
+    in points. Right of zero is better than the variant; an interval that crosses it proves nothing.
+    """
+    groups = list(dict.fromkeys(g for row in rows.values() for g in row))
+    with _figure(out, 8.6, 1.6 + 0.5 * len(rows)) as axes:
+        axes.axvline(0, color=INK, linewidth=1)
+        for k, group in enumerate(groups):
+            at = [(i + (k - (len(groups) - 1) / 2) * 0.19, row[group])
+                  for i, row in enumerate(rows.values()) if group in row]
+            place, values = np.array([a for a, _ in at]), 100 * np.array([v for _, v in at])
+            axes.errorbar(values[:, 0], place, xerr=np.abs(values[:, 1:] - values[:, :1]).T, fmt="o", markersize=4.5,
+                          color=GROUPS.get(group, MUTED), elinewidth=1.6, capsize=2, label=group)
+        axes.set_yticks(range(len(rows)), list(rows), fontsize=10, color=INK)
+        axes.set(title=title, xlabel="points", ylim=(len(rows) - 0.4, -0.6))
+        axes.grid(axis="y", visible=False)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.6 / (0.5 * len(rows) + 1)), ncols=len(groups))
+    return out
+
+
 def verb_bars(student: Mapping[str, float], groups: Mapping[str, str], out: Path, *,
               baseline: Mapping[str, float] | None = None, baseline_name: str = "labels only (no teacher)",
               title: str = "Accuracy per verb") -> Path:

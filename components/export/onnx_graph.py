@@ -27,9 +27,9 @@ BLOCK = 32  # rows of a weight matrix that share a scale under "dynamic"
 
 
 def export_fp32(graph: Graph, out: Path) -> None:
-    """Writes `graph` as ONNX with its dynamic axes and names.
+    """Writes `graph` as ONNX with its dynamic axes and names; of a branch on a value, the side that the example takes.
 
-    `graph.example` must have sizes other than 0 and 1 on dynamic axes: torch.export takes those for constants.
+    `graph.example` must have sizes other than 0 and 1 on dynamic axes: those are often constants by chance.
     Raises PipelineError naming the graph when torch cannot express it.
     """
     for name, tensor in zip(graph.inputs, graph.example, strict=True):
@@ -42,7 +42,7 @@ def export_fp32(graph: Graph, out: Path) -> None:
     with quiet(), torch.no_grad(), _plain_attention():
         try:
             # Traced once, not through torch.export, which takes ten times as long to give the same graph. What a trace
-            # could freeze by mistake, a size or a branch, shows in the parity check at sizes it was not traced with.
+            # could freeze by mistake, such as a size, shows in the parity check at sizes it was not traced with.
             torch.onnx.export(module, graph.example, written, dynamo=False, dynamic_axes=graph.dynamic, verbose=False,
                               input_names=list(graph.inputs), output_names=list(graph.outputs), opset_version=OPSET)
             model = onnx.load_from_string(written.getvalue())

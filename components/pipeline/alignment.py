@@ -22,7 +22,7 @@ def align(plan: Plan, run: str, dataset: str, splits: str, features: str, ration
         inputs = {"dataset": Dataset(Path(dataset)).version, "splits": Path(splits).name, "seed": plan.seed,
                   "rationales": Path(rationales).name, "eyes": teacher(plan.teacher, features).eyes,
                   "settings": plan.groups("align")}
-        path = here.produce(inputs, work, recipe_code(plan), "components.encoders")
+        path = here.produce(inputs, work, *recipe_code(plan), "components.encoders")
         figures = json.loads((path / "figures.json").read_text())
         here.run.log_metrics(figures)
         here.says(", ".join(f"{k} {v:.3f}" for k, v in list(figures.items())[:3]))

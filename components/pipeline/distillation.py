@@ -53,7 +53,7 @@ def distil(plan: Plan, run: str, dataset: str, splits: str, targets: str, varian
         inputs = {"dataset": Dataset(Path(dataset)).version, "splits": Path(splits).name, "seed": plan.seed,
                   "eyes": named.revision(config.encoder.image) if hasattr(config, "encoder") else None,
                   "targets": stage.targets.name if stage.targets else None, "settings": settings}
-        path = here.produce(inputs, work, recipe_code(plan), "components.training", "components.encoders")
+        path = here.produce(inputs, work, *recipe_code(plan), "components.training", "components.encoders")
         steps = launch.history(path)
         for event in steps[:: max(1, len(steps) // 100)]:
             here.run.log_metrics({"loss": event["loss"], "learning_rate": event["lr"], **event.get("terms", {})},

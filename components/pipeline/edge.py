@@ -34,7 +34,7 @@ def export(plan: Plan, run: str, dataset: str, splits: str, student: str) -> str
             write_json(part / "facts.json", {"edge": edge, "shown": shown(edge), "details": facts["details"]})
 
         inputs = {"student": Path(student).name, "splits": Path(splits).name}
-        path = here.produce(inputs, work, recipe_code(plan), "components.export", "components.serving")
+        path = here.produce(inputs, work, *recipe_code(plan), "components.export", "components.serving")
         facts = read_facts(path)
         here.run.log_metrics(facts["edge"])
         here.run.log_figure(path / "facts.json", "edge")

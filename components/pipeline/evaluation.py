@@ -36,10 +36,11 @@ def predict(plan: Plan, run: str, dataset: str, splits: str, student: str, varia
             write_json(part / "report.json", dataclasses.asdict(recipe.score(predictions, stage, SPLIT)))
 
         inputs = {"student": Path(student).name, "splits": Path(splits).name, "settings": plan.groups("evaluate")}
-        path = here.produce(inputs, work, recipe_code(plan), "components.evaluation")
+        path = here.produce(inputs, work, *recipe_code(plan), "components.evaluation")
         found = report(path)
         here.run.log_metrics(found.metrics)
         here.run.log_figure(path / "report.json", "scores")
+        here.run.set_tags({"mlflow.note.content": protocol_note(found)})
         here.run.log_dataset(Dataset(stage.dataset).name, Dataset(stage.dataset).version, context="evaluation")
         here.says(", ".join(f"{k} {100 * v:.1f}" for k, v in headline_of(plan, found).items()))
     return str(path)
@@ -48,6 +49,11 @@ def predict(plan: Plan, run: str, dataset: str, splits: str, student: str, varia
 def report(folder: str | Path) -> Report:
     """The report that was written into a folder of scores."""
     return Report(**json.loads((Path(folder) / "report.json").read_text("utf-8")))
+
+
+def protocol_note(found: Report) -> str:
+    """The protocol of a report as a Markdown list."""
+    return "\n".join(f"- {question}: {answer}" for question, answer in found.protocol.items())
 
 
 def predictions(folder: str | Path) -> list[dict[str, Any]]:
@@ -89,7 +95,7 @@ def score_teacher(plan: Plan, run: str, dataset: str, splits: str, features: str
             write_json(part / "teacher.json", found)
 
         inputs = {"splits": Path(splits).name, "teacher": dataclasses.asdict(asked.identity), "eyes": asked.eyes}
-        path = here.produce(inputs, work, recipe_code(plan), "components.teachers")
+        path = here.produce(inputs, work, *recipe_code(plan), "components.teachers")
         found = json.loads((path / "teacher.json").read_text())
         here.run.log_metrics(found)
         figures = [f"{k} {100 * found[m]:.1f}" for k, m in recipe.headline.items() if m in found]

@@ -130,7 +130,8 @@ def _note(context: report.ReportContext) -> str:
         lines += [f"| {name} | " + " | ".join(f"{100 * row[g][0]:.1f}" if g in row else "" for g in groups) + " |"
                   for name, row in context.headline.items()]
     lines += ["", "The whole report and its pictures: *Artifacts*, `report/report.html` and `pictures`.", "",
-              *(f"- {reason}" for reason in context.reasons)]
+              *(f"- {reason}" for reason in context.reasons), "", "Protocol:", "",
+              *(f"- {question}: {answer}" for question, answer in context.protocol.items())]
     return "\n".join(lines)[:5000]
 
 
@@ -151,8 +152,8 @@ def summary(plan: Plan, run: str, made: Mapping[str, str]) -> dict[str, Any]:
         scores = evaluation.scores_of(made)
         out["measure"] = recipes.get(plan.recipe).measure
         out["headline"] = evaluation.rows(plan, scores, made["teacher_scores"])
-        out["scores"] = {v: {k: dataclasses.asdict(evaluation.report(f))[k] for k in ("metrics", "intervals")}
-                         for v, f in scores.items()}
+        parts = ("metrics", "intervals", "protocol")
+        out["scores"] = {v: {k: dataclasses.asdict(evaluation.report(f))[k] for k in parts} for v, f in scores.items()}
     if "bundle" in made:
         out["bundle"] = str(Path(made["bundle"]) / "bundle")
         out["edge"] = json.loads((Path(made["bundle"]) / "facts.json").read_text())

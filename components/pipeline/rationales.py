@@ -29,7 +29,8 @@ from components.teachers.cache import AnswerCache
 from components.teachers.judged import Asking, Judged, Reading, Subject
 from components.teachers.prices import Price
 
-SHARD = 512  # images a task: some seconds of a small teacher's work
+SHARD = 512  # images a task at least: some seconds of a small teacher's work
+TASKS = 256  # at most: what a server of flows shows and keeps well, however many images there are
 NAME = "rationales"
 
 stopping = threading.Event()  # set: shards under way in threads end at their next answer
@@ -38,7 +39,16 @@ _done: dict[str, dict[int, int]] = defaultdict(dict)  # samples done in this pro
 
 def shards(dataset: str, splits: str) -> list[int]:
     """The first index of each shard of the training images."""
-    return list(range(0, len(training_ids(*_read_data(dataset, splits))), SHARD))
+    return firsts(len(training_ids(*_read_data(dataset, splits))))
+
+
+def firsts(images: int) -> list[int]:
+    """The first index of each shard of so many images: never more than TASKS shards."""
+    return list(range(0, images, shard_size(images)))
+
+
+def shard_size(images: int) -> int:
+    return max(SHARD, -(-images // TASKS))
 
 
 def ask_shard(plan: Plan, run: str, dataset: str, splits: str, features: str, first: int) -> str:
@@ -48,7 +58,7 @@ def ask_shard(plan: Plan, run: str, dataset: str, splits: str, features: str, fi
     """
     data, made = _read_data(dataset, splits)
     train = training_ids(data, made)
-    ids, line = train[first:first + SHARD], progress.Line(NAME)
+    ids, line = train[first:first + shard_size(len(train))], progress.Line(NAME)
     asked, judging = teacher(plan.teacher, features), judge_name(plan)
 
     def tell(so_far: AskCounts) -> None:
@@ -67,7 +77,7 @@ def ask_shard(plan: Plan, run: str, dataset: str, splits: str, features: str, fi
 
     inputs = {"dataset": data.version, "ids": digest(ids), "teacher": identity(asked), "run": plan.groups("ask"),
               "judge": [identity(teacher(judging, features)), sorted(made.held_out())] if judging else None,
-              "code": code_version(recipe_code(plan), "components.teachers")}
+              "code": code_version(*recipe_code(plan), "components.teachers")}
     path, _ = produce("answers", inputs, work)
     _done[run][first] = len(ids)
     return str(path)
@@ -160,7 +170,7 @@ def validate(plan: Plan, run: str, dataset: str, rationales: str) -> str:
                     for row in recipe.quality_rows(Record(r["sample"], r["content"]), data.labels[r["sample"]] or "")]
             gate.check(recipe.suite, frames.RATIONALES[recipe.suite](rows), part)
 
-        path = here.produce({"rationales": Path(rationales).name}, work, "components.quality", recipe_code(plan))
+        path = here.produce({"rationales": Path(rationales).name}, work, "components.quality", *recipe_code(plan))
         ingestion.finish_gate(here, path)
     return str(path)
 

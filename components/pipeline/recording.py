@@ -20,7 +20,7 @@ def settle(plan: Plan, made: Mapping[str, str]) -> Plan:
         return plan
     data = Dataset(Path(made["dataset"]))
     inputs = {"dataset": data.version, "settings": plan.groups("draw", "ask"),
-              "code": code_version(recipe_code(plan), "components.datasets")}
+              "code": code_version(*recipe_code(plan), "components.datasets")}
     path, _ = produce("recording", inputs,
                       lambda part: recipes.get(plan.recipe).record(data, plan.config(), part / FILE))
     return dataclasses.replace(plan, teacher=f"recorded:{path / FILE}")

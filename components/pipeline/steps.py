@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components import recipes
 from components.base import progress
 from components.base.artifacts import code_version, produce
 from components.pipeline.plan import Plan
@@ -48,5 +49,6 @@ def stage_of(plan: Plan, dataset: str, splits: str, *, rationales: str | None = 
                  Path(rationales) if rationales else None, Path(targets) if targets else None)
 
 
-def recipe_code(plan: Plan) -> str:
-    return f"components.recipes.{plan.recipe}"
+def recipe_code(plan: Plan) -> tuple[str, ...]:
+    """The packages of the plan's recipe, whose sources are part of the keys of what it makes."""
+    return recipes.packages(plan.recipe)

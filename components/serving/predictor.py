@@ -49,7 +49,7 @@ class Predictor:
         vocabulary's; `roles` are those of every frame, instead of the vocabulary's. A name may bring its meaning,
         "kitesurfing: riding waves on a board, pulled by a kite", and then stands for both texts. `also` names further
         verbs of the vocabulary to frame for each image, as scoring needs.
-        Raises UserError for something that is not an image, or a name without words.
+        Raises UserError for something that is not an image, a name without words, or nouns where they are not text.
         """
         for number, image in enumerate(images):
             _check(image, number)
@@ -71,6 +71,8 @@ class Predictor:
                roles: Sequence[str] | None) -> dict[str, Any]:
         """Names given as text, as the recipe's decoding takes them: vectors where the bundle has a text encoder."""
         if "text/tokenizer.json" in self.bundle.manifest["files"]:
+            if nouns is not None and self._tables["nouns"].shape[1] != self._tables["verbs"].shape[1]:
+                raise UserError("this student's nouns are a closed list", where="--nouns", mend="leave --nouns out")
             return {f"extra_{kind}": self._vectors(names, kind) for kind, names in
                     (("verbs", verbs), ("nouns", nouns), ("roles", roles)) if names is not None}
         for kind, names in (("nouns", nouns), ("roles", roles)):

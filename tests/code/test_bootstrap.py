@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.evaluation.bootstrap import harmonic_interval, interval, paired
-from components.evaluation.calibration import choose_penalty, fit_temperature, log_softmax, ranked_hits, reliability
+from components.evaluation.calibration import (
+    choose_penalty,
+    choose_stacking,
+    fit_temperature,
+    log_softmax,
+    ranked_hits,
+    reliability,
+)
 
 RNG = np.random.default_rng
 
@@ -146,6 +153,43 @@ def test_a_verb_without_evidence_pays_no_penalty():
         return ((biased - penalty * share * seen).argmax(1) == truth)[truth == 5].mean()
 
     assert right(evidence) > right(np.ones(10)) + 0.3
+
+
+def test_rare_verbs_pay_as_much_of_the_penalty_as_balances_them_too():
+    rng, columns = RNG(13), np.arange(12)
+    common, rare, pseudo = columns < 6, (columns >= 6) & (columns < 8), columns >= 8
+    images = np.select([common, rare], [50, 4], 0)
+    truth = rng.integers(0, 12, 3000)
+    fair = rng.standard_normal((3000, 12)) + 3 * np.eye(12)[truth]
+    none = np.zeros(12, bool)
+    for enough in (0, 30):  # both biased alike; rare ones hardly
+        biased = fair + 4 * images / np.maximum(images + enough, 1)
+        penalty, evidence = choose_stacking(biased, truth, [common, rare], pseudo, images, none)
+        assert penalty * evidence[common][0] == pytest.approx(4 * 50 / (50 + enough), abs=0.8)
+        assert penalty * evidence[rare][0] == pytest.approx(4 * 4 / (4 + enough), abs=0.8)
+        assert not evidence[pseudo].any()
+
+
+def test_a_group_without_tuning_images_competes_and_does_not_count():
+    rng, columns = RNG(14), np.arange(6)
+    common, rare, pseudo = columns < 3, columns == 3, columns > 3
+    truth = rng.choice([0, 1, 2, 4, 5], 400)
+    scores = rng.standard_normal((400, 6)) + 3 * np.eye(6)[truth] + 4 * (columns < 4)
+    images = np.where(columns < 4, 20, 0)
+    penalty, evidence = choose_stacking(scores, truth, [common, rare], pseudo, images, np.zeros(6, bool))
+    assert penalty * evidence[0] == pytest.approx(4, abs=1)
+
+
+def test_a_group_that_is_never_right_does_not_silence_the_others():
+    """With one or two images a rare verb may be beyond any penalty; the mean over groups is then 0 for all of them."""
+    rng = RNG(13)
+    truth = np.concatenate([rng.integers(0, 8, 300), [8]])
+    scores = rng.standard_normal((301, 9)) + 3 * np.eye(9)[truth] + 2.0 * (np.arange(9) < 4)
+    scores[:, 8] = -50.0
+    common, pseudo, rare = np.arange(9) < 4, (np.arange(9) >= 4) & (np.arange(9) < 8), np.arange(9) == 8
+    images = np.where(common, 100, 2)
+    penalty, evidence = choose_stacking(scores, truth, [common, rare], pseudo, images, np.zeros(9, bool))
+    assert penalty * evidence[0] == pytest.approx(2, abs=0.8)
 
 
 def test_rivals_lower_the_penalty_that_few_pseudo_unseen_names_would_choose():

@@ -108,6 +108,8 @@ def test_the_summary_is_complete(first):
         for mean, low, high in told["headline"][model].values():
             assert 0 <= low <= mean <= high <= 1
         assert told["scores"][model]["metrics"]["harmonic"] == told["headline"][model]["harmonic"][0]
+        said = told["scores"][model]["protocol"]
+        assert {"names of unseen verbs", "images of unseen verbs", "verb given", "data", "seed", "budget"} <= set(said)
     assert set(told["counts"]) == {"train", "dev", "test"} and min(told["counts"].values()) > 0
     assert {"common", "rare", "pseudo_unseen", "unseen"} == set(told["verbs"])
     assert len(told["versions"]) == 2 and all(len(v) == 40 for v in told["versions"].values())

@@ -17,6 +17,7 @@ from prefect_dask import DaskTaskRunner
 from benchmarks.chat_server import serving
 from benchmarks.teachers_memory import draw
 from components.base.errors import UserError
+from components.pipeline import rationales
 from components.teachers.cache import AnswerCache
 from flows import workers
 
@@ -87,6 +88,14 @@ def test_workers_elsewhere_need_a_server_they_reach_and_a_cache_they_can_share(m
     assert workers.runner().address == "tcp://far.example:8786"
     with AnswerCache().shards.reading(0) as (db, _):
         assert db.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
+@pytest.mark.parametrize("images", [1, 511, 512, 513, 131_072, 131_073, 1_000_000, 10**9])
+def test_a_map_over_any_number_of_images_makes_a_few_hundred_tasks(images):
+    first, size = rationales.firsts(images), rationales.shard_size(images)
+    assert 1 <= len(first) <= 256 and size >= 512
+    assert first[0] == 0 and all(b - a == size for a, b in zip(first, first[1:], strict=False))
+    assert first[-1] < images <= first[-1] + size  # every image is in one shard
 
 
 def start(made, server, limit: int | None = None, **environment) -> subprocess.Popen:

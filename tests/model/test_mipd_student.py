@@ -57,7 +57,7 @@ def test_a_frequent_verb_is_discounted_by_its_prior(student, batch, tables):
 
 
 def run(student: Student, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return student(*(batch[k] for k in ("features", "verb", "roles", "present", "box", "composites")))
+    return student(*(batch[k] for k in ("features", "verb", "roles", "present", "box", "composites")), dense=True)
 
 
 def test_shapes_and_ranges(student, batch):

@@ -230,3 +230,72 @@ def test_features_are_resumed_block_by_block_and_damage_is_found(stage, tmp_path
 
 def test_the_whole_configuration_travels_as_json(stage):
     assert json.loads(json.dumps(as_dict(stage.config))) == as_dict(stage.config)
+
+
+@pytest.fixture(scope="module")
+def released(stage, tmp_path_factory) -> Stage:
+    """The same for the released method: its own targets, from the same rationales."""
+    recipe, out = get("mipd-released"), tmp_path_factory.mktemp("released")
+    config = recipe.config(fast=True)
+    config = dataclasses.replace(config, distil=dataclasses.replace(config.distil, batch_size=4, epochs=2))
+    given = dataclasses.replace(stage, config=config, targets=out)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FOVEATE_HOME", str(stage.dataset.parent / "home"))
+        figures = recipe.align(given, teachers.get("embedded"), out)
+    assert figures["samples"] == 12 - figures["samples_left_out"]
+    return given
+
+
+def released_task(stage: Stage, **changes):
+    from components.recipes.mipd_released.task import build as build_released
+
+    config = dataclasses.replace(stage.config, distil=dataclasses.replace(stage.config.distil, **changes))
+    return build_released(**get("mipd-released").training_task(dataclasses.replace(stage, config=config))["arguments"])
+
+
+@pytest.mark.parametrize("faulty", [False, True])
+def test_the_released_method_learns_and_predicts(released, faulty, tmp_path):
+    """With and without its faults: three steps, then its own student is loaded again and frames what it sees."""
+    from safetensors.torch import save_file
+
+    from components.recipes.mipd_released.config import Faults
+
+    faults = Faults(**{f.name: faulty for f in dataclasses.fields(Faults)})
+    one = released_task(released, faults=faults)
+    optimizer = torch.optim.AdamW([p for p in one.model.parameters() if p.requires_grad], 1e-3)
+    for step in range(3):
+        batch, _ = one.batch(step, 0, 1)
+        terms = one.loss(one.model, batch, step)
+        assert all(torch.isfinite(v).all() for v in terms.values()), terms
+        optimizer.zero_grad()
+        sum(terms.values()).backward()
+        optimizer.step()
+    assert ("verb" in terms) == bool(one.seen.numel())
+    save_file({k: v.contiguous() for k, v in one.model.state_dict().items()}, tmp_path / "student.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(one.artifacts()))
+    made = list(get("mipd-released").predict(tmp_path, released, "test"))
+    known = one.lexicon.space["nouns"]
+    assert len(made) == len(Splits.load(released.splits).test)
+    assert all(role["noun"] in known for p in made for frame in p["frames"].values() for role in frame.values())
+    report = get("mipd-released").score(made, released, "test")
+    assert bool(report.metrics) == bool(one.seen.numel())
+    assert Dataset(released.dataset).version[:12] in report.protocol["data"] and report.protocol["seed"] == "0"
+    assert report.protocol["budget"] == "12 training images, 2 epochs in batches of 4"
+
+
+def test_names_of_unseen_verbs_compete_only_by_a_fault(released):
+    from components.recipes.mipd_released.config import Faults
+
+    faulty = released_task(released, faults=Faults(unseen_as_negatives=True, synsets_read=True))
+    honest = released_task(released)
+    assert len(faulty.competing) == len(faulty.lexicon.verbs) and torch.equal(honest.competing, honest.seen)
+    assert torch.equal(honest.nouns, honest.lexicon.noun_vectors) and not torch.equal(faulty.nouns, honest.nouns)
+
+
+def test_a_switched_off_composite_changes_what_is_learnt(stage):
+    one, without = task(stage), task(stage, composites=False)
+    torch.manual_seed(0)
+    without.model.load_state_dict(one.model.state_dict())
+    batch, _ = one.batch(0, 0, 1)
+    both = [t.loss(t.model.eval(), batch, 0) for t in (one, without)]
+    assert both[0]["scene"] > both[1]["scene"] and torch.equal(both[0]["dense"], both[1]["dense"])

@@ -52,6 +52,14 @@ def plain(red: int, green: int, blue: int, height: int = 60, width: int = 90) ->
 FIRE, LAWN, WATER = plain(250, 20, 20), plain(20, 250, 20), plain(20, 20, 250)
 
 
+def test_nouns_of_a_closed_list_cannot_be_added(bundle, monkeypatch):
+    closed = Predictor(bundle, "fp32", threads=2)
+    wider = np.pad(closed._tables["nouns"], ((0, 0), (0, 1)))
+    monkeypatch.setitem(closed._tables, "nouns", wider)  # as of a student whose nouns are rows of its own head
+    with pytest.raises(UserError, match="--nouns: this student's nouns are a closed list"):
+        closed.predict([FIRE], nouns=["violin"])
+
+
 def test_the_bundle_predicts_what_the_torch_student_predicts(student, predictor):
     images = [*pictures(3), FIRE, plain(10, 30, 200, 400, 200)]
     encoder, decoder = student.graphs

@@ -76,34 +76,47 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Distil:
-    """Student training. `teacher` off: labels only, the honest baseline; `label_text`: the labels' own nouns as text on
-    the scene vector, the stronger baseline; `shuffle`: each image gets another image's teacher signals, the control.
-    `prior`: how far the verb loss discounts that some verbs have more images (logit adjustment, Menon et al. 2021).
+class Training:
+    """The budget of a student, the same for every method. `teacher` off: labels only, the honest baseline; `shuffle`:
+    each image gets another image's teacher signals, the control. `ema`: the decay of a moving average of the weights,
+    which then ships in their place.
     """
 
     teacher: bool = True
-    label_text: bool = False
     shuffle: bool = False
     epochs: int = 5
     batch_size: int = 16
     learning_rate: float = 1.6e-3
     weight_decay: float = 0.05
-    verb_dropout: float = 0.5
-    smoothing: float = 0.1
-    prior: float = 1.0
+    ema: float | None = None
     ranks: int = 1
     zero: int = 0
     precision: Literal["fp32", "bf16", "bf16_matmul"] = "bf16_matmul"
     device: Literal["cpu", "cuda"] = "cpu"
     checkpoint_every: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Distil(Training):
+    """Student training. `label_text`: the labels' own nouns as text on the scene vector, the stronger baseline without
+    a teacher. `prior`: how far the verb loss discounts that some verbs have more images (logit adjustment, Menon et al.
+    2021). `composites`: whether CutMix pictures are learnt from.
+    """
+
+    label_text: bool = False
+    verb_dropout: float = 0.5
+    smoothing: float = 0.1
+    prior: float = 1.0
+    composites: bool = True
     terms: Terms = field(default_factory=Terms)
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluate:
-    """Scoring: IoU and averaging conventions of the field (see `components.evaluation.situation`)."""
+    """Scoring: IoU convention of the field (see `components.evaluation.situation`); `calibrate` off: seen verbs pay no
+    penalty, as published methods are scored."""
 
+    calibrate: bool = True
     convention: str = "coformer"
     bootstrap: int = 1000
 

@@ -126,7 +126,7 @@ def _frames(
     """Decodes (image, verb) pairs together and writes their frames into the predictions."""
     orders = [words.order(verb) for _, verb in jobs]
     most = max(map(len, orders))
-    roles = np.zeros((len(jobs), most, words.noun_vectors.shape[1]), np.float32)
+    roles = np.zeros((len(jobs), most, len(words.verbs[jobs[0][1]])), np.float32)
     present = np.zeros((len(jobs), most), bool)
     for j, order in enumerate(orders):
         roles[j, : len(order)] = [words.roles[r] for r in order]

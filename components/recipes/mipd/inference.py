@@ -6,6 +6,7 @@ Grid features come from the cache; everything after them is what ships.
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,13 @@ from components.datasets.store import Dataset
 from components.encoders.cache import FeatureCache, dataset_features
 from components.evaluation import calibration, situation
 from components.recipes.mipd import certainty
-from components.recipes.mipd.config import Config
+from components.recipes.mipd.config import Config, Encoder
 from components.recipes.mipd.data import Lexicon, noun_name
 from components.recipes.mipd.decode import confidence, decode, verb_logits
 from components.recipes.mipd.model import Student
 from components.recipes.protocol import Stage
 
 BATCH = 64
-ENOUGH = 10  # training images at which a verb pays half of the penalty on seen verbs: rare ones are hardly favoured
 
 
 def load_student(folder: Path) -> tuple[Student, Config]:
@@ -47,10 +47,14 @@ def load_student(folder: Path) -> tuple[Student, Config]:
 class Runner:
     """A student over one dataset's cached features, in the two calls that `decode` wants."""
 
+    load = staticmethod(load_student)
+
     def __init__(self, folder: Path, stage: Stage):
-        self.student, self.config = load_student(folder)
+        self.student, self.config = self.load(folder)
+        self.calibrate = stage.config.evaluate.calibrate
         self.dataset, self.splits = Dataset(stage.dataset), Splits.load(stage.splits)
-        self.features = FeatureCache(dataset_features(stage.dataset, encoder=self.config.encoder.image))
+        self.eyes = getattr(self.config, "encoder", Encoder()).image
+        self.features = FeatureCache(dataset_features(stage.dataset, encoder=self.eyes))
         self.lexicon = Lexicon.of(self.dataset.space)
 
     @torch.inference_mode()
@@ -71,7 +75,6 @@ class Runner:
     def vocabulary(self) -> dict[str, Any]:
         """What ships as vocabulary.json; its orders are those of the text tables."""
         group = {v: g for g, verbs in self.splits.verbs.items() for v in verbs}
-        images = Counter(self.dataset.labels[i] for i in self.splits.train)
         space = self.dataset.space
         return {
             "verbs": {
@@ -79,9 +82,9 @@ class Runner:
                     "order": list(space["verbs"][v]["order"]),
                     "abstract": space["verbs"][v]["abstract"],
                     "group": group.get(v, "unseen"),
-                    "evidence": round(images[v] / (images[v] + ENOUGH), 4),
+                    "evidence": float(evidence),
                 }
-                for v in self.lexicon.verbs
+                for v, evidence in zip(self.lexicon.verbs, self.stacking[1], strict=True)
             },
             "roles": list(self.lexicon.roles),
             "nouns": {
@@ -103,46 +106,68 @@ class Runner:
         names = {v for g in groups for v in self.splits.verbs[g]}
         return np.array([v in names for v in self.lexicon.verbs])
 
-    def decoding(self) -> dict[str, Any]:
-        """Constants of decoding, chosen on the tuning split only: held-out images of seen verbs against images of
-        pseudo-unseen verbs, with the unseen verbs' names (no image of theirs) competing as they will at test. The same
-        images give the constants of confidence, and the bar below which no verb fits (`certainty`).
-        Without such verbs (unlabelled or tiny data) nothing is calibrated.
+    @cached_property
+    def stacking(self) -> tuple[float, np.ndarray]:
+        """The penalty on seen verbs and each verb's share of it [V], chosen on the tuning split only: held-out images
+        of seen verbs against images of pseudo-unseen ones, with the unseen verbs' names (no image of theirs) competing
+        as they will at test. Without such verbs (unlabelled or tiny data), or with `calibrate` off, there is none.
         """
-        scale = float(self.student.log_scale_verb.exp())
-        seen, pseudo = self.mask("common", "rare"), self.mask("pseudo_unseen")
-        candidates = [v for v, p in zip(self.lexicon.verbs, pseudo, strict=True) if not p]
-        constants = {
-            "scale_verb": scale,
-            "scale_noun": float(self.student.log_scale_noun.exp()),
-            "penalty": 0.0,
-            "temperature": 1.0,
-            "abstain_below": 0.2,
-            "candidates": candidates,
-        }
+        if not self.tunes:
+            return 0.0, np.zeros(len(self.lexicon.verbs))
+        logits, labels = self.tuning
+        parts, pseudo = [self.mask("common"), self.mask("rare")], self.mask("pseudo_unseen")
+        counted = Counter(self.dataset.labels[i] for i in self.splits.train)
+        images = np.array([counted[v] for v in self.lexicon.verbs])
+        return calibration.choose_stacking(logits, labels, parts, pseudo, images, self.mask("unseen"))
+
+    @property
+    def tunes(self) -> bool:
+        """Whether there is something to calibrate on, and it is wanted."""
+        labels = self.tuning[1]
+        return self.calibrate and all(self.mask(*of)[labels].any() for of in (("common", "rare"), ("pseudo_unseen",)))
+
+    @cached_property
+    def tuning(self) -> tuple[np.ndarray, np.ndarray]:
+        """Verb logits [N, V] of the labelled images of the tuning split, and their verbs [N]."""
         ids = [i for i in self.splits.dev if self.dataset.labels[i]]
         labels = np.array([self.lexicon.verbs.index(self.dataset.labels[i]) for i in ids], int)
-        if not len(labels) or not seen[labels].any() or not pseudo[labels].any():
-            return constants
-        logits = scale * self.scenes(ids) @ self.tables()["verbs"].T
-        evidence = np.array([v["evidence"] for v in self.vocabulary()["verbs"].values()])
-        rivals = self.mask("unseen")
-        penalty = calibration.choose_penalty(logits, labels, seen, pseudo, rivals=rivals, evidence=evidence)
-        shifted = np.where(seen | pseudo | rivals, logits - penalty * evidence, -np.inf)
-        constants |= {"penalty": penalty, "temperature": float(calibration.fit_temperature(shifted, labels))}
+        scenes = self.scenes(ids) if ids else np.zeros((0, self.tables()["verbs"].shape[1]))
+        return float(self.student.log_scale_verb.exp()) * scenes @ self.tables()["verbs"].T, labels
+
+    def decoding(self) -> dict[str, Any]:
+        """Constants of decoding; the temperature is fitted on the tuning split after the penalty (without one: 1)."""
+        penalty, evidence = self.stacking
+        pseudo = self.mask("pseudo_unseen")
+        temperature = 1.0
+        if self.tunes:
+            logits, labels = self.tuning
+            shifted = np.where(self.mask(*self.splits.verbs), logits - penalty * evidence, -np.inf)
+            temperature = float(calibration.fit_temperature(shifted, labels))
+        constants = {
+            "scale_verb": float(self.student.log_scale_verb.exp()),
+            "scale_noun": float(self.student.log_scale_noun.exp()),
+            "penalty": penalty,
+            "temperature": temperature,
+            "abstain_below": 0.2,
+            "candidates": [v for v, p in zip(self.lexicon.verbs, pseudo, strict=True) if not p],
+        }
+        return constants | self._certainty(constants, shifted / temperature) if self.tunes else constants
+
+    def _certainty(self, constants: dict[str, Any], logits: np.ndarray) -> dict[str, Any]:
+        """Constants of confidence, and the bar below which no verb fits; from the calibrated logits of the tuning split
+        and from what is predicted of its images without such constants."""
+        ids = [i for i in self.splits.dev if self.dataset.labels[i]]
         made = list(predictions(self, ids, constants, top=1))
         truth = {s.name: s.annotation for s in self.dataset.samples(ids, images=False)}
         scores = situation.score(made, truth, self.dataset.space, convention="jsl", average="image")
-        roles = certainty.roles_of(made, scores, truth)
-        return (constants | certainty.fit_verbs(shifted / constants["temperature"], labels)
-                | certainty.fit_roles(roles))
+        return certainty.fit_verbs(logits, self.tuning[1]) | certainty.fit_roles(
+            certainty.roles_of(made, scores, truth))
 
 
-def predict(folder: Path, stage: Stage, split: str) -> Iterator[dict[str, Any]]:
+def predict(runner: Runner, split: str) -> Iterator[dict[str, Any]]:
     """See `components.recipes.protocol.Recipe.predict`. Labelled images also get the true verb's frame, the best five
     where only unseen names compete (classical zero-shot) or only seen ones (closed set), without any penalty, and what
     is said of them where their own verb's name does not compete: {"withheld": {"fits", "confident"}}."""
-    runner = Runner(folder, stage)
     yield from predictions(runner, list(getattr(runner.splits, split)), runner.decoding())
 
 

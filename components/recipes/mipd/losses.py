@@ -88,7 +88,10 @@ def distilled(out: dict[str, Tensor], batch: dict[str, Tensor], tables: Tables) 
     """Losses against the aligned teacher (constants): scenes, composites, instances, every token."""
     terms: dict[str, Tensor] = {}
     batch = batch | {k: batch[k].detach() for k in ("scene", "composite_scene", "instance", "dense")}
-    for student, target in ((out["scene"], batch["scene"]), (out["composite"], batch["composite_scene"])):
+    pairs = [(out["scene"], batch["scene"])]
+    if "composite" in out:
+        pairs.append((out["composite"], batch["composite_scene"]))
+    for student, target in pairs:
         for name, value in _scene(student, target, out["scale_verb"], tables).items():
             terms[name] = terms.get(name, 0) + value
     grounded = batch["grounded"]

@@ -62,8 +62,7 @@ class RoleDecoder(nn.Module):
         super().__init__()
         d = size.width
         self.verb, self.role = nn.Linear(WIDTH, d), nn.Linear(WIDTH, d)
-        self.decoder = nn.TransformerDecoderLayer(d, size.heads, 2 * d, 0.0, "gelu", batch_first=True, norm_first=True)
-        self.decoder.self_attn, self.decoder.multihead_attn = Attention(d, size.heads), Attention(d, size.heads)
+        self.decoder = role_layer(d, size.heads, 2 * d)
         self.norm = nn.LayerNorm(d)
         self.query, self.key, self.value = nn.Linear(d, d), nn.Linear(d, d), nn.Linear(d, d)
         self.whole, self.blend = nn.Linear(d, d), nn.Linear(d, 1)
@@ -78,8 +77,7 @@ class RoleDecoder(nn.Module):
         tokens, local = memory.chunk(2, -1)
         role = self.role(roles)  # [B, R, D]
         asked = self.verb(verb)[:, None] + role
-        # a padded role may look at itself only: an all-masked row would be NaN
-        states = self.norm(self.decoder(asked, tokens, tgt_mask=self._mask(present)))
+        states = self.norm(self.decoder(asked, tokens, tgt_mask=only_present(present)))
         attention = self.query(states) @ self.key(local).transpose(1, 2) / states.shape[-1] ** 0.5  # [B, R, T]
         weights = attention.softmax(-1)
         values = self.value(local)  # [B, T, D]
@@ -96,9 +94,18 @@ class RoleDecoder(nn.Module):
         """The noun, as a text vector, of attended values.  # [..., D] -> [..., E] unit"""
         return F.normalize(self.noun(values), dim=-1)
 
-    def _mask(self, present: Tensor) -> Tensor:  # [B, R] -> [B, 1, R, R] bool, True = hidden
-        at = torch.arange(present.shape[1], device=present.device)
-        return (~present[:, None, :] & (at[:, None] != at))[:, None]
+
+def role_layer(width: int, heads: int, hidden: int, dropout: float = 0.0) -> nn.TransformerDecoderLayer:
+    """A pre-norm decoder layer whose attention can be traced for any number of roles."""
+    layer = nn.TransformerDecoderLayer(width, heads, hidden, dropout, "gelu", batch_first=True, norm_first=True)
+    layer.self_attn, layer.multihead_attn = Attention(width, heads), Attention(width, heads)
+    return layer
+
+
+def only_present(present: Tensor) -> Tensor:  # [B, R] -> [B, 1, R, R] bool, True = hidden
+    """Who may look at whom among roles: all at those that are there, and each at itself (a fully masked row is NaN)."""
+    at = torch.arange(present.shape[1], device=present.device)
+    return (~present[:, None, :] & (at[:, None] != at))[:, None]
 
 
 class Student(nn.Module):
@@ -111,17 +118,19 @@ class Student(nn.Module):
         self.log_scale_noun = nn.Parameter(torch.tensor([2.5]))
 
     def forward(self, features: Tensor, verb: Tensor, roles: Tensor, present: Tensor, boxes: Tensor,
-                composites: Tensor | None = None) -> dict[str, Tensor]:
+                composites: Tensor | None = None, dense: bool = False) -> dict[str, Tensor]:
         """features [B,T,C], verb [B,E], roles [B,R,E], present [B,R], true boxes [B,R,4] (training only).
 
         Beside the decoder's outputs: "in_box" [B,R,E] what the true boxes hold; with `composites` [B/2,T,C] also their
-        "composite" scene vectors [B/2,E] and "dense" [B,T,E], what every token holds.
+        "composite" scene vectors [B/2,E]; with `dense` also "dense" [B,T,E], what every token holds.
         """
         scene, memory, whole = self.encoder(features)
         out = {"scene": scene, **self.decoder(memory, verb, roles, present, whole)}
         out["in_box"] = self.decoder.read(geometry.share(boxes) @ out["values"])
         if composites is not None:
-            out["composite"], out["dense"] = self.encoder(composites)[0], self.decoder.read(out["values"])
+            out["composite"] = self.encoder(composites)[0]
+        if dense:
+            out["dense"] = self.decoder.read(out["values"])
         return out | {"scale_verb": self.log_scale_verb.exp(), "scale_noun": self.log_scale_noun.exp()}
 
 

@@ -32,6 +32,7 @@ class Mipd:
     """Open-vocabulary situations; heavy imports wait until a step needs them."""
 
     name = "mipd"
+    task = "components.recipes.mipd.task:build"
     world = "scenes"
     teacher = "embedded"
     labels, label = "verbs", "verb"
@@ -93,7 +94,7 @@ class Mipd:
 
         settings = stage.config.distil
         return {
-            "task": "components.recipes.mipd.task:build",
+            "task": self.task,
             "arguments": {
                 "dataset": str(stage.dataset),
                 "splits": str(stage.splits),
@@ -112,6 +113,7 @@ class Mipd:
             "batch_size": settings.batch_size,
             "checkpoint_every": settings.checkpoint_every,
             "seed": stage.seed,
+            "ema": settings.ema,
         }
 
     def baselines(self, config: Config) -> dict[str, Baseline]:
@@ -126,9 +128,9 @@ class Mipd:
         return sum(a == b for a, b in zip(predicted, truth, strict=True)) / max(1, len(truth))
 
     def predict(self, student: Path, stage: Stage, split: str) -> Iterator[dict[str, Any]]:
-        from components.recipes.mipd.inference import predict
+        from components.recipes.mipd.inference import Runner, predict
 
-        return predict(student, stage, split)
+        return predict(Runner(student, stage), split)
 
     def score(self, predictions: Sequence[dict[str, Any]], stage: Stage, split: str) -> Report:
         from components.recipes.mipd.scoring import score
@@ -141,9 +143,10 @@ class Mipd:
         return reference(teacher, stage, split)
 
     def export(self, student: Path, stage: Stage) -> ExportSpec:
+        from components.recipes.mipd.inference import Runner
         from components.recipes.mipd.shipping import export
 
-        return export(student, stage)
+        return export(Runner(student, stage))
 
     def gates(self, config: Config) -> Gates:
         bars = config.bars

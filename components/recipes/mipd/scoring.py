@@ -22,6 +22,17 @@ PROTOCOL = {
 }
 
 
+def protocol(dataset: Dataset, splits: Splits, stage: Stage) -> dict[str, str]:
+    """Under which conditions figures came about: what of unseen verbs was known, on which data, at what cost."""
+    training, calibrated = stage.config.distil, stage.config.evaluate.calibrate
+    return PROTOCOL | ({} if calibrated else {"tuning": "none: seen verbs pay no penalty"}) | {
+        "data": f"{dataset.name}, version {dataset.version[:12]}; splits {splits.sha256[:12]}",
+        "seed": str(stage.seed),
+        "budget": f"{len(splits.train):,} training images, {training.epochs} epochs in batches of "
+                  f"{training.batch_size}",
+    }
+
+
 def groups(splits: Splits) -> dict[str, set[str]]:
     """Verbs of each slice; "seen" is common and rare together."""
     verbs = {name: set(names) for name, names in splits.verbs.items()}
@@ -39,7 +50,7 @@ def score(predictions: Sequence[dict[str, Any]], stage: Stage, split: str) -> Re
     settings = stage.config.evaluate
     truth = {s.name: s.annotation for s in dataset.samples(getattr(splits, split), images=False) if s.annotation}
     if not truth:  # unlabelled images: there is nothing to score, and so nothing that could be promoted
-        return Report({}, {}, {}, PROTOCOL)
+        return Report({}, {}, {}, protocol(dataset, splits, stage))
     predictions = [p for p in predictions if p["image"] in truth]
     scores = situation.score(predictions, truth, dataset.space, convention=settings.convention, average="verb")
     of = {p["image"]: p for p in predictions}
@@ -79,7 +90,8 @@ def score(predictions: Sequence[dict[str, Any]], stage: Stage, split: str) -> Re
         per_sample[f"{name}.top1_verb"] = {i: per_sample["top1_verb"][i] for i in np.array(scores.images)[mask]}
     if "harmonic" in metrics:  # no image has a harmonic mean of its own: its two halves are compared
         per_sample |= {f"harmonic.{side}": per_sample[f"{side}.top1_verb"] for side in ("seen", "unseen")}
-    return Report(metrics, intervals, per_sample, PROTOCOL, tables(scores, of, splits) | told)
+    drawn = tables(scores, of, splits) | told
+    return Report(metrics, intervals, per_sample, protocol(dataset, splits, stage), drawn)
 
 
 def record_roles(metrics: dict[str, float], name: str, scores: situation.SituationScores) -> None:

@@ -1,27 +1,24 @@
 """What of MIPD ships to the edge: two graphs, text tables, the vocabulary, decoding constants."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from components.datasets.images import fit, load_image
-from components.encoders import image, named
+from components.encoders import named, text
 from components.encoders.checkpoint import EMBEDDED
 from components.recipes.mipd.inference import Runner
 from components.recipes.mipd.model import DecoderGraph, EncoderGraph
-from components.recipes.protocol import ExportSpec, Graph, Stage
+from components.recipes.protocol import ExportSpec, Graph
 
 CALIBRATION_IMAGES = 64
 
 
-def export(folder: Path, stage: Stage) -> ExportSpec:
+def export(runner: Runner) -> ExportSpec:
     """See `components.recipes.protocol.Recipe.export`. Calibration images come from the training split."""
-    runner = Runner(folder, stage)
-    eyes = named.get(runner.config.encoder.image)
+    eyes = named.get(runner.eyes)
     vocabulary, tables = runner.vocabulary(), runner.tables()
-    width, memory = runner.config.student.width, 2 * runner.config.student.width
     roles = max(len(v["order"]) for v in vocabulary["verbs"].values())
     chosen = list(runner.splits.train)[:CALIBRATION_IMAGES]
 
@@ -45,6 +42,7 @@ def export(folder: Path, stage: Stage) -> ExportSpec:
                 "whole": encoded["whole"],
             }
 
+    sizes = {name: array.shape[1:] for name, array in runner.encode(chosen[:1]).items()}
     batch = {0: "batch"}
     encoder = Graph(
         "encoder",
@@ -60,11 +58,11 @@ def export(folder: Path, stage: Stage) -> ExportSpec:
         "decoder",
         DecoderGraph(runner.student).eval(),
         (
-            torch.randn(2, image.TOKENS, memory),
-            torch.randn(2, 384),
-            torch.randn(2, 3, 384),
+            torch.randn(2, *sizes["memory"]),
+            torch.randn(2, text.WIDTH),
+            torch.randn(2, 3, text.WIDTH),
             torch.ones(2, 3, dtype=torch.bool),
-            torch.randn(2, width),
+            torch.randn(2, *sizes["whole"]),
         ),
         ("memory", "verb", "roles", "present", "whole"),
         ("noun", "box", "exists"),

@@ -46,7 +46,7 @@ def align(stage: Stage, teacher: Teacher, out: Path) -> dict[str, float]:
     views = [view(dataset, i) for i in ids]
     words = Words([said[i] for i in ids], situations, lexicon)
 
-    grid = _write_grid(views, teacher, out / "grid.npy")
+    grid = write_grid(views, teacher, out / "grid.npy")
     aligner, history = _train(grid, words, situations, settings, stage.seed)
     save_file({k: v.contiguous() for k, v in aligner.state_dict().items()}, out / "alignment.safetensors")
     scene, instance = _targets(aligner, grid, words, situations)
@@ -63,7 +63,7 @@ def align(stage: Stage, teacher: Teacher, out: Path) -> dict[str, float]:
         out / "meta.json",
         {"teacher": repr(teacher.identity), "scales": scales, "history": history, "phrases": words.phrases_of_bank},
     )
-    return {"samples": len(ids), "samples_left_out": len(splits.train) - len(ids), **history[-1]}
+    return {"samples": len(ids), "samples_left_out": len(splits.train) - len(ids), **(history[-1] if history else {})}
 
 
 def view(dataset: Dataset, name: str) -> View:
@@ -138,7 +138,7 @@ def look(teacher: Teacher, views: Sequence[View]) -> np.ndarray:
     return F.layer_norm(torch.from_numpy(grid), grid.shape[-1:]).numpy()
 
 
-def _write_grid(views: list[View], teacher: Teacher, path: Path) -> np.ndarray:
+def write_grid(views: list[View], teacher: Teacher, path: Path) -> np.ndarray:
     first = look(teacher, views[:1])
     grid = np.lib.format.open_memmap(path, "w+", np.float16, (len(views), *first.shape[1:]))
     for start in range(0, len(views), BATCH):

@@ -33,35 +33,25 @@ def build(
     )
 
 
-class MipdTask:
-    """See `components.training.task.Task`."""
+class SituationTask:
+    """What every way of training a student on situations has in common: samples, cached features, order, names."""
 
-    def __init__(self, dataset: Path, splits: Path, features: Path, targets: Path | None, config: Config, seed: int):
+    model: torch.nn.Module
+
+    def __init__(self, dataset: Path, splits: Path, features: Path, config: Any, seed: int):
         torch.manual_seed(seed)
         self.config, self.settings, self.seed = config, config.distil, seed
         data, split = Dataset(dataset), Splits.load(splits)
         self.lexicon = Lexicon.of(data.space)
-        self.teacher = Targets(targets, split.train, seed, self.settings.shuffle) if self.settings.teacher else None
+        self.train = split.train
         self.samples = Situations.of(data, list(split.train), self.lexicon)
         self.features = FeatureCache(features)
-        self.model = Student(config.student, self.features.shape[-1])
-        seen = [i for i, v in enumerate(self.lexicon.verbs) if v in {*split.verbs["common"], *split.verbs["rare"]}]
-        self.tables = losses.Tables(
-            self.lexicon.verb_vectors,
-            self.lexicon.noun_vectors,
-            torch.tensor(seen, dtype=torch.long),
-            self._log_prior(seen),
-            self.teacher.banks if self.teacher else {},
-            self.teacher.scales if self.teacher else {},
-        )
+        names = {*split.verbs["common"], *split.verbs["rare"]}
+        self.seen = torch.tensor([i for i, v in enumerate(self.lexicon.verbs) if v in names], dtype=torch.long)
         self.place_among_seen = torch.full((len(self.lexicon.verbs) + 1,), -1)  # the last: no annotation
-        self.place_among_seen[torch.tensor(seen, dtype=torch.long)] = torch.arange(len(seen))
+        self.place_among_seen[self.seen] = torch.arange(len(self.seen))
         self.per_epoch = max(1, len(self.samples.ids) // self.settings.batch_size)
         self.steps = self.settings.epochs * self.per_epoch
-
-    def _log_prior(self, seen: list[int]) -> Tensor:
-        counts = torch.bincount(self.samples.verb.clamp(min=0), minlength=len(self.lexicon.verbs))[seen].float()
-        return torch.log(counts.clamp(min=1) / counts.sum().clamp(min=1))
 
     def rows(self, step: int, rank: int, world: int) -> Tensor:
         """This rank's rows of the training samples: an epoch is one permutation drawn from the seed."""
@@ -69,6 +59,35 @@ class MipdTask:
         order = torch.randperm(len(self.samples.ids), generator=torch.Generator().manual_seed(self.seed * 1000 + epoch))
         size = self.settings.batch_size
         return order[place * size : (place + 1) * size][rank::world]
+
+    def artifacts(self) -> dict[str, Any]:
+        return {
+            "config": as_dict(self.config),
+            "seed": self.seed,
+            "verbs": list(self.lexicon.verbs),
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+        }
+
+
+class MipdTask(SituationTask):
+    """See `components.training.task.Task`."""
+
+    def __init__(self, dataset: Path, splits: Path, features: Path, targets: Path | None, config: Config, seed: int):
+        super().__init__(dataset, splits, features, config, seed)
+        self.teacher = Targets(targets, self.train, seed, self.settings.shuffle) if self.settings.teacher else None
+        self.model = Student(config.student, self.features.shape[-1])
+        self.tables = losses.Tables(
+            self.lexicon.verb_vectors,
+            self.lexicon.noun_vectors,
+            self.seen,
+            self._log_prior(),
+            self.teacher.banks if self.teacher else {},
+            self.teacher.scales if self.teacher else {},
+        )
+
+    def _log_prior(self) -> Tensor:
+        counts = torch.bincount(self.samples.verb.clamp(min=0), minlength=len(self.lexicon.verbs))[self.seen].float()
+        return torch.log(counts.clamp(min=1) / counts.sum().clamp(min=1))
 
     def batch(self, step: int, rank: int, world: int) -> tuple[dict[str, Tensor], Sequence[str]]:
         rows = self.rows(step, rank, world)
@@ -106,7 +125,8 @@ class MipdTask:
                 batch["roles"],
                 batch["present"],
                 batch["box"],
-                batch.get("composites"),
+                batch.get("composites") if self.settings.composites else None,
+                self.teacher is not None,
             )
         terms = losses.supervised(out, batch, self.tables, self.settings.smoothing, self.settings.prior)
         if self.settings.label_text:
@@ -115,17 +135,12 @@ class MipdTask:
             terms |= losses.distilled(*losses.taught(out, batch), self.tables)
         return losses.weighted(terms, self.settings.terms)
 
-    def artifacts(self) -> dict[str, Any]:
-        return {
-            "config": as_dict(self.config),
-            "seed": self.seed,
-            "verbs": list(self.lexicon.verbs),
-            "parameters": sum(p.numel() for p in self.model.parameters()),
-        }
 
+class Taught:
+    """What the teacher gave, by row of training samples; `shuffle` gives every image another's, the control that
+    destroys content."""
 
-class Targets:
-    """Targets by row of training samples; `shuffle` gives every image another's, the control that destroys content."""
+    arrays_named: tuple[str, ...]
 
     def __init__(self, folder: Path, train: Sequence[str], seed: int, shuffle: bool):
         self.ids: list[str] = json.loads((folder / "ids.json").read_text())
@@ -134,10 +149,16 @@ class Targets:
         self.giver = np.arange(len(self.ids))
         if shuffle:
             self.giver = np.random.default_rng([seed, 77]).permutation(self.giver)
-        self.arrays = {
-            name: np.load(folder / f"{name}.npy", mmap_mode="r")
-            for name in ("dense", "scene", "instance", "composite", "partner", "cells")
-        }
+        self.arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in self.arrays_named}
+
+
+class Targets(Taught):
+    """The targets of `align`, with their phrases and scales."""
+
+    arrays_named = ("dense", "scene", "instance", "composite", "partner", "cells")
+
+    def __init__(self, folder: Path, train: Sequence[str], seed: int, shuffle: bool):
+        super().__init__(folder, train, seed, shuffle)
         self.banks, self.scales = load_file(folder / "banks.safetensors"), load_meta(folder)["scales"]
 
     def batch(self, rows: Tensor, epoch: int) -> tuple[dict[str, Tensor], list[str], np.ndarray]:
