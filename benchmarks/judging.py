@@ -86,6 +86,7 @@ def write(found: Mapping[int, Mapping[str, Mapping[str, Any]]], options: argpars
               for name in VARIANTS}
     content = {"seeds": seeds, "judge": options.judge, "budget": options.changes, "scores": scores, "change": change,
                "paired": {metric: _paired(found, metric) for metric in PAIRED}, "answers": counts}
+    options.out.mkdir(parents=True, exist_ok=True)
     write_json(options.out.absolute() / "judging.json", content)
     write_bytes(options.out.absolute() / "judging.md", page(content).encode())
 
