@@ -9,6 +9,7 @@ import click
 
 from components.base.errors import PipelineError, UserError
 from flows import cli_files
+from flows.model_commands import drift, models
 from flows.name_commands import names
 from flows.options import FILE, FOLDER, TEACHER, Commands, emit, limit_options, plan_options, run_until, verbose_option
 from flows.rationale_commands import rationales
@@ -105,7 +106,10 @@ def run(plan: Any, **options: Any) -> None:
 @click.option("--overlay", type=FOLDER, help="Draw the predictions on the images, into this folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of sentences.")
 @click.option("--recipe", default="mipd", show_default=True, help="Whose champion.")
-def predict(images, verbs, nouns, model, overlay, as_json, recipe) -> None:
+@click.option("--log", is_flag=True, help="Log what is predicted, for `foveate drift`: no images, no names.")
+@click.option("--log-share", default=1.0, show_default=True, help="The share of predictions to log.")
+@click.option("--log-images", is_flag=True, help="Log the images too: only with the consent of whom they show.")
+def predict(images, verbs, nouns, model, overlay, as_json, recipe, log, log_share, log_images) -> None:
     """Say who does what with what, where, in pictures.
 
     \b
@@ -113,11 +117,12 @@ def predict(images, verbs, nouns, model, overlay, as_json, recipe) -> None:
     foveate predict *.jpg --verbs "surfing, feeding a dog" --overlay out
     foveate predict photo.png --model path/to/bundle --json
     """
-    from components.pipeline.prediction import predict_files
+    from components.pipeline.prediction import Log, predict_files
 
     words = [[w.strip() for w in text.split(",") if w.strip()] if text else None for text in (verbs, nouns)]
     predictions, sentences = predict_files(images, model=model, recipe=recipe, verbs=words[0], nouns=words[1],
-                                           overlay=overlay)
+                                           overlay=overlay,
+                                           log=Log(log_share, log_images) if log or log_images else None)
     if as_json:
         emit(predictions, "-")
     else:
@@ -302,40 +307,8 @@ cli.add_command(rationales)
 cli.add_command(names)
 for _name, _text in STAGES.items():
     _stage(_name, _text)
-
-
-@cli.group()
-def models() -> None:
-    """The registered students: list, show, roll back."""
-
-
-@models.command("list")
-@click.option("--recipe", default="mipd", show_default=True)
-def models_list(recipe) -> None:
-    """Every version with its verdict."""
-    from components.pipeline.commands import list_models
-
-    click.echo(list_models(recipe))
-
-
-@models.command("show")
-@click.argument("which", default="champion")
-@click.option("--recipe", default="mipd", show_default=True)
-def models_show(which, recipe) -> None:
-    """One version in full: scores, data, reasons."""
-    from components.pipeline.commands import show_model
-
-    emit(show_model(recipe, which), "-")
-
-
-@models.command("rollback")
-@click.option("--reason", required=True, help="Why; recorded with the model.")
-@click.option("--recipe", default="mipd", show_default=True)
-def models_rollback(reason, recipe) -> None:
-    """Give the alias champion back to the version that had it before."""
-    from components.pipeline.commands import rollback_model
-
-    click.echo(rollback_model(recipe, reason))
+cli.add_command(models)
+cli.add_command(drift)
 
 
 @cli.command()
