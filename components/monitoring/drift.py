@@ -80,9 +80,9 @@ def look(reference: pa.Table, window: pa.Table, settings: Settings = Settings())
     if a.shape[1] != b.shape[1]:
         raise UserError(f"embeddings of {b.shape[1]} numbers, in the reference {a.shape[1]}", where="prediction log",
                         mend="log the predictions of the student that is monitored")
-    columns = {name: (reference[name].to_pylist(), window[name].to_pylist()) for name in ("verb", "score", "boxes")}
+    columns = {name: (reference[name].to_pylist(), window[name].to_pylist()) for name in ("answer", "score", "boxes")}
     drawn = {"permutations": settings.permutations, "seed": settings.seed}
-    found = {"embeddings": statistics.mmd(a, b, **drawn), "verbs": statistics.categories(*columns["verb"], **drawn),
+    found = {"embeddings": statistics.mmd(a, b, **drawn), "verbs": statistics.categories(*columns["answer"], **drawn),
              "score": statistics.numbers(*columns["score"]),
              "boxes": statistics.categories(*columns["boxes"], **drawn)}
     adjusted = statistics.holm([p for _, p in found.values()])
@@ -90,7 +90,7 @@ def look(reference: pa.Table, window: pa.Table, settings: Settings = Settings())
                   for (name, (value, p)), q in zip(found.items(), adjusted, strict=True))
     times = window["at"].to_pylist()
     return Drift("drift" if any(t.drift for t in tests) else "steady", len(window), len(reference), tests,
-                 statistics.stability(*columns["verb"]), _moved(*columns["verb"]),
+                 statistics.stability(*columns["answer"]), _moved(*columns["answer"]),
                  min(times).isoformat(timespec="seconds"), max(times).isoformat(timespec="seconds"))
 
 

@@ -24,21 +24,20 @@ from components.base.errors import UserError
 MOST_BYTES = 256 << 20  # of one student's log: the oldest files go first
 SMALL, MANY = 4 << 20, 64  # bytes of a file that may be joined, and how many of them are joined
 SCHEMA = pa.schema([
-    ("row", pa.int64()), ("at", pa.timestamp("us", "UTC")), ("verb", pa.string()), ("score", pa.float32()),
+    ("row", pa.int64()), ("at", pa.timestamp("us", "UTC")), ("answer", pa.string()), ("score", pa.float32()),
     ("confident", pa.bool_()), ("boxes", pa.int16()), ("nouns", pa.int16()), ("embedding", pa.list_(pa.float32())),
     ("image", pa.binary())])
 
 
 def rows(embeddings: np.ndarray, predictions: Sequence[Mapping[str, Any]], images: Sequence[bytes] | None = None,
-         at: datetime | None = None) -> pa.Table:
-    """Predictions with their embeddings (float [N, E]) as rows of the log: the best verb and how its frame was filled.
-
-    Encoded `images` go in only where they are given.
+         at: datetime | None = None, labels: str = "verbs") -> pa.Table:
+    """Predictions with their embeddings (float [N, E]) as rows of the log: the best of their `labels`, and how its
+    frame was filled where there is one. Encoded `images` go in only where they are given.
     """
-    frames = [p["frames"].get(p["verbs"][0], {}).values() for p in predictions]
+    frames = [p.get("frames", {}).get(p[labels][0], {}).values() for p in predictions]
     return pa.table({
         "row": [secrets.randbits(63) for _ in predictions], "at": [at or datetime.now(UTC)] * len(predictions),
-        "verb": [p["verbs"][0] for p in predictions], "score": [p["scores"][0] for p in predictions],
+        "answer": [p[labels][0] for p in predictions], "score": [p["scores"][0] for p in predictions],
         "confident": [p["confident"] for p in predictions],
         "boxes": [sum(e["box"] is not None for e in frame) for frame in frames],
         "nouns": [sum(bool(e["noun"]) for e in frame) for frame in frames],
@@ -67,12 +66,13 @@ class PredictionLog:
         self.folder, self.share, self.images, self.most = folder, share, images, most
         self._chance, self._tables = np.random.default_rng(), []
 
-    def add(self, embeddings: np.ndarray, predictions: Sequence[Mapping[str, Any]], images: Sequence[bytes]) -> None:
+    def add(self, embeddings: np.ndarray, predictions: Sequence[Mapping[str, Any]], images: Sequence[bytes],
+            labels: str = "verbs") -> None:
         """Offers a batch: embeddings [B, E], its predictions and its encoded images, in the same order."""
         taken = np.flatnonzero(self._chance.random(len(predictions)) < self.share)
         if len(taken):
             self._tables.append(rows(np.asarray(embeddings)[taken], [predictions[i] for i in taken],
-                                     [images[i] for i in taken] if self.images else None))
+                                     [images[i] for i in taken] if self.images else None, labels=labels))
 
     def close(self) -> int:
         """Writes what was collected, joins small files and drops the oldest; returns how many rows were written.

@@ -17,7 +17,7 @@ from components.pipeline.steps import recipe_code, stage_of, step
 from components.recipes.protocol import Recipe
 
 PROBED = 256  # test images on which int8 is compared with fp32
-REFERRED = 512  # test images whose answers are the reference of drift
+REFERRED = 256  # test images whose answers are the reference of drift
 REFERENCE = "reference.parquet"
 BATCH = 32
 
@@ -72,7 +72,7 @@ def reference_of(bundle: Path, data: Dataset, splits: Path) -> pa.Table:
     test, tables = Splits.load(splits).test, []
     ids = test[:: max(1, len(test) // REFERRED)][:REFERRED]
     predictor = Predictor(bundle, observe=lambda _, embeddings, found: tables.append(
-        rows(embeddings, found, predictor.labels)))
+        rows(embeddings, found, labels=predictor.labels)))
     for start in range(0, len(ids), BATCH):
         predictor.predict([load_image(s.image, s.name) for s in data.samples(ids[start:start + BATCH])], top=1)
     return pa.concat_tables(tables)

@@ -41,7 +41,7 @@ def predict_files(files: Sequence[Path], *, model: str, recipe: str, verbs: Sequ
     logged = PredictionLog(log_folder(bundle), share=log.share, images=log.images) if log else None
 
     def observe(start: int, embeddings: Any, some: list[dict]) -> None:
-        logged.add(embeddings, some, predictor.labels, contents[start:start + len(some)])
+        logged.add(embeddings, some, contents[start:start + len(some)], predictor.labels)
 
     predictor = Predictor(bundle, observe=observe if logged else None)
     found = as_named(predictor.predict(images, verbs=verbs, nouns=nouns, roles=roles), [f.name for f in files],

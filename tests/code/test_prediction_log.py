@@ -31,7 +31,7 @@ def test_a_row_holds_the_answer_and_neither_name_nor_pixels(tmp_path):
     table = read(tmp_path, 10)
     assert len(table) == 3 and table["image"].null_count == 3
     assert table.drop(["row", "at", "embedding", "image"]).to_pylist()[0] == {
-        "verb": "surfing", "score": 0.5, "confident": True, "boxes": 1, "nouns": 1}
+        "answer": "surfing", "score": 0.5, "confident": True, "boxes": 1, "nouns": 1}
     assert np.array_equal(embeddings(table), np.eye(3, 8))
     (file,) = tmp_path.glob("*.parquet")
     assert b"private" not in file.read_bytes() and b"pixels" not in file.read_bytes()
@@ -60,7 +60,7 @@ def test_the_newest_rows_are_read_in_order(tmp_path):
     for day in range(5):
         log._write(tmp_path, rows(np.eye(4, 8), [prediction(str(day))] * 4, at=START + timedelta(days=day)))
     table = read(tmp_path, 6)
-    assert table["verb"].to_pylist() == ["3", "3", "4", "4", "4", "4"]
+    assert table["answer"].to_pylist() == ["3", "3", "4", "4", "4", "4"]
     assert len(read(tmp_path / "nothing", 6)) == 0
 
 
@@ -71,7 +71,7 @@ def test_many_small_files_are_joined_and_no_row_is_lost_or_doubled(tmp_path, mon
         add(keeper, 2, str(number))
         keeper.close()
     assert len(list(tmp_path.glob("*.parquet"))) < 8
-    verbs = read(tmp_path, 1000)["verb"].to_pylist()
+    verbs = read(tmp_path, 1000)["answer"].to_pylist()
     assert verbs == [str(n) for n in range(20) for _ in range(2)]
 
 
@@ -84,7 +84,7 @@ def test_a_join_that_was_killed_counts_no_row_twice(tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             log._join(tmp_path)
     assert len(list(tmp_path.glob("*.parquet"))) == 4
-    assert read(tmp_path, 10)["verb"].to_pylist() == ["0", "1", "2"]
+    assert read(tmp_path, 10)["answer"].to_pylist() == ["0", "1", "2"]
 
 
 def test_the_log_stays_within_its_bound_and_the_oldest_go_first(tmp_path):
@@ -94,7 +94,7 @@ def test_the_log_stays_within_its_bound_and_the_oldest_go_first(tmp_path):
         keeper.close()
     sizes = [f.stat().st_size for f in tmp_path.glob("*.parquet")]
     assert sum(sizes) <= 20_000 and len(sizes) > 1
-    assert read(tmp_path, 20)["verb"].to_pylist() == ["29"] * 20
+    assert read(tmp_path, 20)["answer"].to_pylist() == ["29"] * 20
 
 
 def _write_some(folder, number: int) -> None:
@@ -113,7 +113,7 @@ def test_processes_log_side_by_side(tmp_path, monkeypatch):
     while any(w.is_alive() for w in workers):
         read(tmp_path, 1000)  # a reader in between sees whole files, or none
     assert [w.exitcode for w in workers] == [0, 0, 0]
-    verbs = read(tmp_path, 1000)["verb"].to_pylist()
+    verbs = read(tmp_path, 1000)["answer"].to_pylist()
     assert sorted(verbs) == sorted(str(n) for n in range(3) for _ in range(30))
 
 
@@ -138,4 +138,4 @@ def test_a_file_that_goes_while_it_is_read_is_looked_for_again(tmp_path, monkeyp
         return listed[-1] if len(listed) == 1 else real(folder)
 
     monkeypatch.setattr(log, "_files", once)
-    assert read(tmp_path, 5)["verb"].to_pylist() == ["0", "1"]
+    assert read(tmp_path, 5)["answer"].to_pylist() == ["0", "1"]

@@ -168,7 +168,7 @@ def test_predictions_are_logged_when_asked_and_match_the_reference(world, tmp_pa
     assert len(log.read(log_folder(world["bundle"]), 100)) == 0
     predict_files(files, **settings, log=Log())
     table = log.read(log_folder(world["bundle"]), 100)
-    assert table["verb"].to_pylist() == reference["verb"].to_pylist() and table["image"].null_count == 24
+    assert table["answer"].to_pylist() == reference["answer"].to_pylist() and table["image"].null_count == 24
     assert table["boxes"].to_pylist() == reference["boxes"].to_pylist()
     np.testing.assert_allclose(embeddings(table), embeddings(reference), atol=1e-5)
     predict_files(files[:1], **settings, log=Log(images=True))
