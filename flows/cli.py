@@ -9,6 +9,7 @@ import click
 
 from components.base.errors import PipelineError, UserError
 from flows import cli_files
+from flows.model_commands import drift, models
 from flows.name_commands import names
 from flows.options import (
     FILE,
@@ -117,7 +118,10 @@ def run(plan: Any, **options: Any) -> None:
 @click.option("--overlay", type=FOLDER, help="Draw the predictions on the images, into this folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of sentences.")
 @click.option("--recipe", default="mipd", show_default=True, help="Whose champion.")
-def predict(images, verbs, nouns, roles, model, overlay, as_json, recipe) -> None:
+@click.option("--log", is_flag=True, help="Log what is predicted, for `foveate drift`: no images, no names.")
+@click.option("--log-share", default=1.0, show_default=True, help="The share of predictions to log.")
+@click.option("--log-images", is_flag=True, help="Log the images too: only with the consent of whom they show.")
+def predict(images, verbs, nouns, roles, model, overlay, as_json, recipe, log, log_share, log_images) -> None:
     """Say who does what with what, where, in pictures.
 
     \b
@@ -130,11 +134,12 @@ def predict(images, verbs, nouns, roles, model, overlay, as_json, recipe) -> Non
     Names need not be known to the model. One may bring its meaning, as in "kitesurfing: riding waves pulled by a kite".
     Instead of names, @FILE takes those of a file, one a line.
     """
-    from components.pipeline.prediction import predict_files
+    from components.pipeline.prediction import Log, predict_files
 
     words = {kind: words_of(text, f"--{kind}") if text else None
              for kind, text in (("verbs", verbs), ("nouns", nouns), ("roles", roles))}
-    predictions, sentences = predict_files(images, model=model, recipe=recipe, overlay=overlay, **words)
+    predictions, sentences = predict_files(images, model=model, recipe=recipe, overlay=overlay, **words,
+                                           log=Log(log_share, log_images) if log or log_images else None)
     if as_json:
         emit(predictions, "-")
     else:
@@ -321,40 +326,8 @@ cli.add_command(rationales)
 cli.add_command(names)
 for _name, _text in STAGES.items():
     _stage(_name, _text)
-
-
-@cli.group()
-def models() -> None:
-    """The registered students: list, show, roll back."""
-
-
-@models.command("list")
-@click.option("--recipe", default="mipd", show_default=True)
-def models_list(recipe) -> None:
-    """Every version with its verdict."""
-    from components.pipeline.commands import list_models
-
-    click.echo(list_models(recipe))
-
-
-@models.command("show")
-@click.argument("which", default="champion")
-@click.option("--recipe", default="mipd", show_default=True)
-def models_show(which, recipe) -> None:
-    """One version in full: scores, data, reasons."""
-    from components.pipeline.commands import show_model
-
-    emit(show_model(recipe, which), "-")
-
-
-@models.command("rollback")
-@click.option("--reason", required=True, help="Why; recorded with the model.")
-@click.option("--recipe", default="mipd", show_default=True)
-def models_rollback(reason, recipe) -> None:
-    """Give the alias champion back to the version that had it before."""
-    from components.pipeline.commands import rollback_model
-
-    click.echo(rollback_model(recipe, reason))
+cli.add_command(models)
+cli.add_command(drift)
 
 
 @cli.command()

@@ -115,6 +115,7 @@ def show_results(lines: Lines, told: Mapping[str, Any]) -> None:
         for reason in verdict["reasons"]:
             if not reason["passed"]:
                 lines.say(f"          {reason['text']}")
+        lines.say(f"why       {relative(told['promotion_page'])}")
         lines.say(f"report    {relative(told['report'])}")
         lines.say("browse    make ui   (or foveate ui)")
         lines.say("predict   foveate predict YOUR_PHOTO.jpg --overlay out")

@@ -19,6 +19,11 @@ def line(text: str, most: int = 200) -> str:
     return text if len(text) <= most else text[:most - 1] + "…"
 
 
+def prose(text: str) -> str:
+    """`text` on one line of Markdown, in which nothing is markup."""
+    return re.sub(r"([\\`*_\[\]<>#|~!])", r"\\\1", line(text, 500))
+
+
 def code(text: str) -> str:
     """`text` as a Markdown code span, in which nothing is markup."""
     return f"`{line(text).replace('`', chr(39)).replace('|', '¦') or ' '}`"

@@ -50,6 +50,11 @@ def resampled_means(values: np.ndarray, *, groups: np.ndarray | None = None, n: 
     return _Strata(np.asarray(values, float), groups).resample(n, np.random.default_rng(seed))
 
 
+def means(values: np.ndarray, *, groups: np.ndarray | None = None) -> np.ndarray:
+    """[M] the means that `resampled_means` scatters around, averaged in the same way."""
+    return _Strata(np.asarray(values, float), groups).mean()
+
+
 def harmonic_means(seen: np.ndarray, unseen: np.ndarray) -> np.ndarray:
     """Harmonic means 2SU/(S+U) elementwise, 0 where both are 0."""
     total = seen + unseen

@@ -34,7 +34,7 @@ MOST_VERBS = 60
 
 
 @contextmanager
-def _figure(out: Path, width: float, height: float) -> Iterator[Axes]:
+def axes_of(out: Path, width: float, height: float) -> Iterator[Axes]:
     """One pair of axes in inches; written as a PNG when the block ends, whole or not at all."""
     with matplotlib.rc_context(_LOOK):
         figure = Figure(figsize=(width, height), dpi=130, layout="constrained")
@@ -53,7 +53,7 @@ def headline(rows: Mapping[str, Mapping[str, Sequence[float]]], out: Path, *,
     first (the baseline) is grey, the last hatched if it is the teacher.
     """
     groups = list(dict.fromkeys(g for row in rows.values() for g in row))
-    with _figure(out, 1.6 + 2.1 * len(groups), 4.4) as axes:
+    with axes_of(out, 1.6 + 2.1 * len(groups), 4.4) as axes:
         width = 0.8 / len(rows)
         for i, (model, row) in enumerate(rows.items()):
             at = np.array([j + (i - (len(rows) - 1) / 2) * width for j, g in enumerate(groups) if g in row])
@@ -78,7 +78,7 @@ def differences(rows: Mapping[str, Mapping[str, Sequence[float]]], out: Path, *,
     in points. Right of zero is better than the variant; an interval that crosses it proves nothing.
     """
     groups = list(dict.fromkeys(g for row in rows.values() for g in row))
-    with _figure(out, 8.6, 1.6 + 0.5 * len(rows)) as axes:
+    with axes_of(out, 8.6, 1.6 + 0.5 * len(rows)) as axes:
         axes.axvline(0, color=INK, linewidth=1)
         for k, group in enumerate(groups):
             at = [(i + (k - (len(groups) - 1) / 2) * 0.19, row[group])
@@ -102,7 +102,7 @@ def verb_bars(student: Mapping[str, float], groups: Mapping[str, str], out: Path
     """
     order = {g: i for i, g in enumerate(GROUPS)}
     verbs = sorted(student, key=lambda v: (order.get(groups.get(v, ""), len(order)), -student[v], v))
-    with _figure(out, 8.6, 1.8 + 0.24 * len(verbs)) as axes:
+    with axes_of(out, 8.6, 1.8 + 0.24 * len(verbs)) as axes:
         at = np.arange(len(verbs))
         colours = [GROUPS.get(groups.get(v, ""), MUTED) for v in verbs]
         axes.barh(at, [100 * student[v] for v in verbs], 0.74, color=colours)
@@ -144,7 +144,7 @@ def confusion(matrix: np.ndarray, verbs: Sequence[str], groups: Mapping[str, str
     keep = sorted(keep, key=lambda i: (order.get(groups.get(verbs[i], ""), len(order)), verbs[i]))
     names = [verbs[i] for i in keep]
     side = 3.0 + 0.19 * len(names)
-    with _figure(out, side + 0.7, side) as axes:
+    with axes_of(out, side + 0.7, side) as axes:
         image = axes.imshow(100 * share[np.ix_(keep, keep)], cmap=_BLUES, norm=PowerNorm(0.6, 0, 100))
         axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
         axes.set_yticks(range(len(names)), names, fontsize=8)
@@ -171,7 +171,7 @@ def most_confused(share: np.ndarray, count: int) -> np.ndarray:
 
 def reliability_diagram(bins: Reliability, out: Path, *, title: str = "Is the confidence honest?") -> Path:
     """Accuracy against confidence, bin by bin; the dot grows with the number of images in the bin."""
-    with _figure(out, 5.2, 4.9) as axes:
+    with axes_of(out, 5.2, 4.9) as axes:
         axes.plot([0, 100], [0, 100], color=MUTED, linestyle=(0, (4, 3)), linewidth=1.2, label="perfectly honest")
         full = bins.count > 0
         x, y, count = 100 * bins.confidence[full], 100 * bins.accuracy[full], bins.count[full]

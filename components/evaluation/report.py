@@ -1,17 +1,14 @@
 """The written report: one self-contained HTML page that a stakeholder reads in a minute and can pass on as a file."""
 
-import base64
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from components.base.artifacts import write_bytes
 from components.base.config import flat
 from components.base.errors import UserError, nearest
+from components.evaluation import page
 
 Verdict = Literal["promoted", "rejected", "evaluated"]
 
@@ -32,7 +29,6 @@ MEANING = {
     "top5": "the verb must be among the first five",
     "gt": "the true verb is given",
 }
-_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,39 +99,10 @@ def render(context: ReportContext | Mapping[str, Any], out: Path) -> Path:
         context = ReportContext(**context)
     if context.verdict not in VERDICTS:
         raise UserError(f"no verdict '{context.verdict}'", where="report", mend=f"use one of: {', '.join(VERDICTS)}")
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True,
-                              undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"percent": percent, "inline": inline, "cell": cell}
-    page = environment.get_template("report.html.j2").render(
-        c=context, verdict=VERDICTS[context.verdict], meaning=MEANING, settings=flat(dict(context.settings)),
+    return page.write(
+        out, "report.html.j2", title=context.title, c=context, verdict=VERDICTS[context.verdict], meaning=MEANING,
+        settings=flat(dict(context.settings)),
         groups=list(dict.fromkeys(g for row in context.headline.values() for g in row)),
         settings_of_numbers=[("top1", "verb ranked first"), ("top5", "true verb in the first five"),
                              ("gt", "true verb given")],
         role_numbers=("verb", "value", "value_all", "grnd_value", "grnd_value_all"))
-    write_bytes(out, page.encode())
-    return out
-
-
-def percent(fraction: float | None) -> str:
-    """0.666 as "66.6"; a dash for a number that does not exist."""
-    return "–" if fraction is None or fraction != fraction else f"{100 * fraction:.1f}"
-
-
-def inline(path: Path) -> str:
-    """An image file as a data URI."""
-    path = Path(path)
-    kind = _TYPES.get(path.suffix.lower())
-    if kind is None:
-        raise UserError("not a picture that a page can hold", where=str(path), mend=f"use {', '.join(_TYPES)}")
-    if not path.is_file():
-        raise UserError("picture is missing", where=str(path), mend="draw it before the report")
-    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
-
-
-def cell(value: Any, digits: int = 1) -> str:
-    """A table cell: floats with `digits` decimals, booleans in words, a dash for nothing."""
-    if value is None or value != value:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)

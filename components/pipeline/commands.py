@@ -1,7 +1,6 @@
 """The small commands: plain arguments in, one line or a record out."""
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -145,29 +144,3 @@ def train_teacher(out: Path, report: Callable[[str], None]) -> dict[str, float]:
     from components.teachers.pretraining import pretrain
 
     return pretrain(out, report=report)
-
-
-def list_models(recipe: str) -> str:
-    from components.registry import models
-
-    lines = [f"{v.number:>4}  {v.tags.get('status', ''):<16} {', '.join(v.aliases):<22} {v.sha256[:12]}"
-             for v in models.versions(models.model_name(recipe))]
-    if not lines:
-        return "no model yet: foveate run"
-    return "\n".join([f"{'':>4}  {'status':<16} {'aliases':<22} bundle", *lines])
-
-
-def show_model(recipe: str, which: str) -> dict[str, Any]:
-    from components.registry import models
-
-    version = models.get(models.model_name(recipe), which)
-    return {"model": version.name, "version": version.number, "aliases": list(version.aliases),
-            "tags": {k: v for k, v in version.tags.items() if k != "decision"}, "run": version.run,
-            "decision": json.loads(version.tags.get("decision", "null")), "description": version.description}
-
-
-def rollback_model(recipe: str, reason: str) -> str:
-    from components.registry import models, promotion
-
-    version = promotion.rollback(models.model_name(recipe), reason=reason)
-    return f"version {version.number} of {version.name} is champion again"

@@ -2,21 +2,23 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from components import recipes
-from components.base.artifacts import code_version, produce, write_json
+from components.base.artifacts import code_version, digest, produce, write_json
 from components.base.text import code
+from components.datasets.schema import Sample
+from components.datasets.splits import Splits
 from components.datasets.store import Dataset
 from components.evaluation import report
 from components.evaluation.situation import NUMBERS
-from components.pipeline import evaluation, gallery, verdicts
+from components.pipeline import edge, evaluation, gallery, verdicts
 from components.pipeline.plan import Plan
 from components.pipeline.steps import step
 from components.registry import models, promotion
-from components.registry.decision import Evaluation
+from components.registry.comparison import Evaluation
 
 GATED = ("dataset", "rationales", "predictions")
 
@@ -32,14 +34,18 @@ def promote(plan: Plan, run: str, made: Mapping[str, str]) -> str:
         columns = recipes.get(plan.recipe).headline
         parts = {f"harmonic.{side}": found.per_sample[columns[side]] for side in ("seen", "unseen")
                  if "harmonic" in columns and columns.get(side) in found.per_sample}
-        judged = Evaluation(found.metrics, found.per_sample | parts, facts, quality)
+        test = list(Dataset(Path(made["dataset"])).samples(Splits.load(Path(made["splits"]) / "splits.json").test,
+                                                           images=False))
+        judged = Evaluation(found.metrics, found.per_sample | parts, facts, quality, version_of(test),
+                            {s.name: s.label for s in test if s.label}, {s.name: s.source for s in test})
         version = models.register(plan.recipe, bundle / "bundle", judged, here.run, teacher=_teacher(plan, made),
                                   code=code_version("components", "flows")[:16], datasets=versions(made),
-                                  summary=_summary(plan, made), headline=evaluation.headline_of(plan, found))
+                                  summary=_summary(plan, made), headline=evaluation.headline_of(plan, found),
+                                  reference=bundle / edge.REFERENCE)
         outcome = promotion.promote(models.model_name(plan.recipe), version.number,
                                     recipes.get(plan.recipe).gates(plan.config()), seed=plan.seed)
         told = {"model": models.model_name(plan.recipe), "version": outcome.version, "promoted": outcome.promoted,
-                "former": outcome.former, **outcome.decision.as_dict()}
+                "former": outcome.former, "forced": outcome.forced, **outcome.decision.as_dict()}
         path, _ = produce("promotion", told | {"run": run}, lambda part: write_json(part / "promotion.json", told))
         here.run.set_tags({"verdict": "promoted" if outcome.promoted else "rejected", "version": outcome.version})
         here.run.log_figure(path / "promotion.json", "promotion")
@@ -47,6 +53,11 @@ def promote(plan: Plan, run: str, made: Mapping[str, str]) -> str:
         here.says(f"version {outcome.version} is champion" if outcome.promoted else
                   f"version {outcome.version} rejected: {'; '.join(failed[:2])}")
     return str(path)
+
+
+def version_of(test: Iterable[Sample]) -> str:
+    """The digest of test images with their annotations, whatever their order: names what two models were scored on."""
+    return digest(sorted([s.id, s.label or "", digest(s.annotation)] for s in test))
 
 
 def versions(made: Mapping[str, str]) -> dict[str, str]:
@@ -159,6 +170,8 @@ def summary(plan: Plan, run: str, made: Mapping[str, str]) -> dict[str, Any]:
         out["edge"] = json.loads((Path(made["bundle"]) / "facts.json").read_text())
     if "promotion" in made:
         out["promotion"] = json.loads((Path(made["promotion"]) / "promotion.json").read_text())
+    if "promotion_report" in made:
+        out["promotion_page"] = str(Path(made["promotion_report"]) / "promotion.html")
     if "report" in made:
         out["report"] = str(Path(made["report"]) / "report.html")
     return out

@@ -109,7 +109,8 @@ class Gates:
 
     `headline` is the metric that decides against a champion; `minimum` {metric: bar} holds with or without one;
     `protected` {slice metric: margin} may not fall below the champion by more than the margin; `budgets` {name: limit}
-    are upper limits on "parity", "int8_loss", "latency_ms" and "size_mb".
+    are upper limits on "parity", "int8_loss", "latency_ms" and "size_mb"; `per_source` {metric: margin} is protected on
+    the images of each source apart, where a metric has a score per image.
     """
 
     headline: str
@@ -117,6 +118,7 @@ class Gates:
     protected: dict[str, float]
     budgets: dict[str, float]
     higher_is_better: bool = True
+    per_source: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

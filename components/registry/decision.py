@@ -2,34 +2,15 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
-from components.evaluation import bootstrap
+from components.base.text import line
 from components.recipes.protocol import Gates
+from components.registry.comparison import Evaluation, change, sources
 
 REQUIRED_QUALITY = ("dataset", "predictions")
-OVERLAP = 0.5  # of the smaller test set; with fewer common images two models are not compared on the same thing
-DRAWS = 1000
-Scores = Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """What is known of one model version.
-
-    `metrics` {name: value}; `per_sample` {metric: {image: score}} for the paired comparison; `edge` the measured
-    "parity", "int8_loss", "latency_ms" and "size_mb"; `quality` {suite: passed}, of which "dataset" and "predictions"
-    must be there. A headline that is a harmonic mean has no score per image: it is compared by its two parts,
-    `per_sample["<headline>.seen"]` and `per_sample["<headline>.unseen"]`.
-    """
-
-    metrics: Mapping[str, float]
-    per_sample: Mapping[str, Scores] = field(default_factory=dict)
-    edge: Mapping[str, float] = field(default_factory=dict)
-    quality: Mapping[str, bool] = field(default_factory=dict)
+FEW = 30  # images: a source with fewer is not judged apart, as chance alone would decide
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +46,24 @@ class Decision:
 def decide(candidate: Evaluation, champion: Evaluation | None, gates: Gates, seed: int = 0) -> Decision:
     """Promotes the candidate if nothing speaks against it; looks at everything in any case.
 
-    Always: quality gates passed, minimum bars reached, edge budgets kept. Against a champion also: the headline is
-    better on the images that both scored, the lower end of the paired bootstrap interval (95 %) of the difference lies
-    above -margin, where the margin is `gates.protected[headline]` or 0, and no protected metric falls by more than its
-    margin. A missing or non-finite number fails its check. Both evaluations should be on the same test set; protected
-    metrics are compared as reported. `higher_is_better` speaks of the headline alone. Pure; `seed` draws the bootstrap.
+    Always: quality gates passed, minimum bars reached, edge budgets kept. Against a champion also: both were scored on
+    the same test version; the headline is better there, and the lower end of the paired bootstrap interval (95 %) of
+    the difference lies above -margin, where the margin is `gates.protected[headline]` or 0; no protected metric falls
+    by more than its margin, as reported; no metric in `gates.per_source` falls by more than its margin on the images of
+    any one source of at least 30 images. A missing or non-finite number fails its check. `higher_is_better` speaks of
+    the headline alone. Pure; `seed` draws the bootstrap.
     """
     reasons = [*_quality(candidate), *_minimum(candidate, gates), *_budgets(candidate, gates)]
     if champion is None:
         reasons.append(Reason("champion", True, None, None, "no champion yet: minimum bars and budgets decide"))
+    elif candidate.test != champion.test:
+        text = (f"the test versions differ (champion {champion.test[:12] or 'unknown'}, "
+                f"candidate {candidate.test[:12] or 'unknown'}): evaluate both on the same one")
+        reasons.append(Reason("test", False, None, None, text))
     else:
         reasons += _headline(candidate, champion, gates, seed)
         reasons += _protected(candidate, champion, gates)
+        reasons += _per_source(candidate, champion, gates, seed)
     return Decision(all(r.passed for r in reasons), tuple(reasons))
 
 
@@ -128,64 +115,36 @@ def _protected(candidate: Evaluation, champion: Evaluation, gates: Gates) -> lis
 
 def _headline(candidate: Evaluation, champion: Evaluation, gates: Gates, seed: int) -> list[Reason]:
     name, margin = gates.headline, gates.protected.get(gates.headline, 0.0)
-    parts = [name] if name in candidate.per_sample else [f"{name}.seen", f"{name}.unseen"]
-    pairs, notes = [], []
-    for part in parts:
-        pair, note = _common(part, candidate, champion)
-        notes += note
-        if pair is None:
-            return notes
-        pairs.append(pair)
-    sign = 1.0 if gates.higher_is_better else -1.0
-    if len(pairs) == 1:
-        difference, low, high = bootstrap.paired(*pairs[0], n=DRAWS, seed=seed)
-    else:
-        difference, low, high = _paired_harmonic(pairs[0], pairs[1], seed)
+    found = change(name, candidate, champion, seed=seed)
+    if isinstance(found, str):
+        return [Reason("headline", False, None, None, f"{found}: not comparable")]
+    difference, low, high = found.gain
     if not gates.higher_is_better:
         difference, low, high = -difference, -high, -low
-    span = f"{sign * difference:+.4g} (the gain lies in {low:+.4g} to {high:+.4g}, 95 %)"
+    span = f"{found.gain[0]:+.4g} (the gain lies in {low:+.4g} to {high:+.4g}, 95 %)"
     better, safe = difference > 0, low > -margin
-    return [*notes,
-            Reason("headline.better", better, difference, 0.0,
+    return [Reason("headline.better", better, difference, 0.0,
                    f"{name} differs from the champion's by {span}: {'better' if better else 'not better'}"),
             Reason("headline.not_worse", safe, low, -margin,
                    f"the lower end {low:+.4g} of the gain in {name} {'is' if safe else 'is not'} above {-margin:.4g}")]
 
 
-def _common(metric: str, candidate: Evaluation,
-            champion: Evaluation) -> tuple[tuple[np.ndarray, np.ndarray] | None, list[Reason]]:
-    """Both models' finite scores on the images that both scored, or None, with what must be said about the images."""
-    new, old = candidate.per_sample.get(metric, {}), champion.per_sample.get(metric, {})
-    for who, scores in (("candidate", new), ("champion", old)):
-        bad = next((image for image, score in scores.items() if not math.isfinite(score)), None)
-        if not scores or bad is not None:
-            what = f"a non-finite {metric} for {bad}" if scores else f"no {metric} per image"
-            return None, [Reason(f"headline.{metric}", False, None, None, f"the {who} has {what}: not comparable")]
-    both = sorted(new.keys() & old.keys())
-    if len(both) < OVERLAP * min(len(new), len(old)):
-        text = f"only {len(both)} images were scored by both ({len(new)} and {len(old)}): evaluate the champion again"
-        return None, [Reason(f"images.{metric}", False, len(both), None, text)]
-    notes = []
-    if new.keys() != old.keys():
-        text = f"the test sets differ ({len(new)} and {len(old)} images): {metric} compared on {len(both)} common ones"
-        notes.append(Reason(f"images.{metric}", True, len(both), None, text))
-    return (np.array([new[i] for i in both], float), np.array([old[i] for i in both], float)), notes
-
-
-def _paired_harmonic(seen: tuple[np.ndarray, np.ndarray], unseen: tuple[np.ndarray, np.ndarray],
-                     seed: int) -> tuple[float, float, float]:
-    """The difference of harmonic means 2SU/(S+U) with its percentile interval, images resampled for both together."""
-    rng = np.random.default_rng(seed)
-    means = []  # of candidate and champion on seen, then on unseen images: the point, then the draws
-    for pair in (seen, unseen):
-        values = np.stack(pair)  # [2, N]
-        draws = [values[:, rng.integers(values.shape[1], size=values.shape[1])].mean(1) for _ in range(DRAWS)]
-        means.append(np.stack([values.mean(1), *draws]))  # [1 + DRAWS, 2]
-    s, u = means
-    harmonic = 2 * s * u / np.where(s + u == 0, 1, s + u)
-    difference = harmonic[:, 0] - harmonic[:, 1]
-    low, high = np.quantile(difference[1:], [0.025, 0.975])
-    return float(difference[0]), float(low), float(high)
+def _per_source(candidate: Evaluation, champion: Evaluation, gates: Gates, seed: int) -> list[Reason]:
+    reasons = []
+    for metric, margin in gates.per_source.items():
+        for source, images in sources(candidate).items():
+            check, where = f"source.{line(source, 60)}", f"on {len(images)} images from {line(source, 60)}"
+            found = change(metric, candidate, champion, images=images, seed=seed)
+            if isinstance(found, str):
+                reasons.append(Reason(check, False, None, None, f"{found}: not comparable {where}"))
+            elif found.images < FEW:
+                reasons.append(Reason(check, True, None, None, f"{metric} {where} is not judged: fewer than {FEW}"))
+            else:
+                gain, good = found.gain[0], found.gain[0] >= -margin
+                word = "stays within" if good else "falls by more than"
+                reasons.append(Reason(check, good, gain, -margin, f"{metric} {where} {found.after[0]:.4g} "
+                                      f"(champion {found.before[0]:.4g}) {word} {margin:.4g}"))
+    return reasons
 
 
 def _finite(values: Mapping[str, float], name: str) -> float | None:

@@ -19,7 +19,8 @@ from components.base.artifacts import digest, file_digest, write_json
 from components.base.errors import UserError
 from components.base.home import state
 from components.base.text import code
-from components.registry.decision import Decision, Evaluation
+from components.registry.comparison import Evaluation
+from components.registry.decision import Decision
 from components.registry.tracking import Run, connect, scrub
 
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -54,12 +55,13 @@ def folder_digest(folder: Path) -> str:
 
 
 def register(recipe: str, bundle: Path, evaluation: Evaluation, run: Run, *, teacher: str, code: str,
-             datasets: Mapping[str, str], summary: str = "", headline: Mapping[str, float] | None = None) -> Version:
+             datasets: Mapping[str, str], summary: str = "", headline: Mapping[str, float] | None = None,
+             reference: Path | None = None) -> Version:
     """The version that holds `bundle`; a bundle of the same content and evaluation is registered once.
 
     `teacher`, `code` and `datasets` {name: version} say what it was made from, `summary` what it is and
-    `headline` the few scores that matter, for the description. The new version gets the alias `challenger` until
-    promotion judges it.
+    `headline` the few scores that matter, for the description; `reference`, a Parquet file, is what drift is told by.
+    The new version gets the alias `challenger` until promotion judges it.
     """
     if not any(bundle.glob("*")):
         raise UserError("no bundle to register", where=str(bundle), mend="run the edge export first")
@@ -71,15 +73,16 @@ def register(recipe: str, bundle: Path, evaluation: Evaluation, run: Run, *, tea
         if version.sha256 == sha256 and version.tags.get("evaluation_sha256") == judged:
             break
     else:
-        version = _create(name, bundle, evaluation, run, tags)
+        version = _create(name, bundle, evaluation, run, tags, reference)
     if not version.description:  # new, or an earlier registration died here
         connect().set_registered_model_alias(name, CHALLENGER, str(version.number))
         describe(version, evaluation, None, summary, headline)
     return get(name, version.number)
 
 
-def _create(name: str, bundle: Path, evaluation: Evaluation, run: Run, tags: dict[str, str]) -> Version:
-    client, uri = connect(), _log(bundle, evaluation, run)
+def _create(name: str, bundle: Path, evaluation: Evaluation, run: Run, tags: dict[str, str],
+            reference: Path | None) -> Version:
+    client, uri = connect(), _log(bundle, evaluation, run, reference)
     try:
         client.create_registered_model(name, description=_about(name, None))
     except MlflowException as error:
@@ -90,8 +93,8 @@ def _create(name: str, bundle: Path, evaluation: Evaluation, run: Run, tags: dic
     return get(name, made.version)
 
 
-def _log(bundle: Path, evaluation: Evaluation, run: Run) -> str:
-    """Logs the bundle with its evaluation as a model of the run; returns the model's URI."""
+def _log(bundle: Path, evaluation: Evaluation, run: Run, reference: Path | None) -> str:
+    """Logs the bundle with its evaluation and reference as a model of the run; returns the model's URI."""
     with tempfile.TemporaryDirectory(dir=state("tmp")) as folder:
         shutil.copytree(bundle, Path(folder) / "bundle")  # MLflow keeps the name of the folder that it is given
         write_json(Path(folder) / "evaluation.json", asdict(evaluation))
@@ -99,7 +102,8 @@ def _log(bundle: Path, evaluation: Evaluation, run: Run) -> str:
             warnings.filterwarnings("ignore", message=".*input example")  # it would be an image in every version
             info = mlflow.pyfunc.log_model(
                 name="student", python_model=str(_CODE), pip_requirements=["foveate"],
-                artifacts={"bundle": f"{folder}/bundle", "evaluation": f"{folder}/evaluation.json"},
+                artifacts={"bundle": f"{folder}/bundle", "evaluation": f"{folder}/evaluation.json",
+                           **({"reference": str(reference)} if reference else {})},
                 signature=ModelSignature(Schema([ColSpec("binary", "image")]), Schema([ColSpec("string")]),
                                          ParamSchema([ParamSpec("verbs", "string", "")])))
     run.client.update_run(run.id, status="RUNNING")  # start_run ended it, but its owner has not
@@ -171,6 +175,15 @@ def evaluation(version: Version) -> Evaluation:
         return Evaluation(**json.loads(Path(_fetch(version, "artifacts/evaluation.json", folder)).read_text()))
 
 
+def reference(version: Version) -> bytes | None:
+    """The Parquet file that drift of a version is told by; None where it was registered without one."""
+    with tempfile.TemporaryDirectory(dir=state("tmp")) as folder:
+        try:
+            return Path(_fetch(version, "artifacts/reference.parquet", folder)).read_bytes()
+        except (MlflowException, OSError):  # what a missing file is depends on where artifacts are kept
+            return None
+
+
 def _fetch(version: Version, part: str, folder: str) -> str:
     return mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.number}/{part}", dst_path=folder)
 
@@ -187,7 +200,9 @@ def describe(version: Version, scores: Evaluation, decision: Decision | None, su
     if decision is None:
         text += ["**Decision:** not judged yet."]
     else:
-        word = "promoted to champion" if decision.promote else "rejected"
+        forced = version.tags.get("forced")
+        word = "promoted to champion" if decision.promote else f"promoted by force: {code(forced)}" if forced else \
+            "rejected"
         text += [f"**Decision:** {word}. Reasons:", ""]
         text += [f"- {'passed' if r.passed else '**failed**'}: {r.text}" for r in decision.reasons]
     shown = headline or json.loads(version.tags.get("headline", "{}")) or dict(sorted(scores.metrics.items())[:12])

@@ -1,4 +1,4 @@
-"""Moves the alias `champion` by decision only: one mover at a time, each move recorded, a crash in between mended.
+"""Moves the alias `champion`: by decision or a person's reason, one mover at a time, recorded, a crash mended.
 
 The order of a move is: write the intent into the registered model's tag `move`, move the alias, write tags, history and
 descriptions, remove the intent. Whoever comes next finishes a move whose intent is still there. The lock is a file
@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,7 +20,8 @@ from components.base.errors import PipelineError, UserError
 from components.base.home import state
 from components.recipes.protocol import Gates
 from components.registry import models
-from components.registry.decision import Decision, Evaluation, decide
+from components.registry.comparison import Evaluation
+from components.registry.decision import Decision, decide
 from components.registry.models import CHALLENGER, CHAMPION, Version
 from components.registry.tracking import connect
 
@@ -35,16 +36,18 @@ class Outcome:
     promoted: bool
     former: int | None
     decision: Decision
+    forced: str = ""  # the reason of whoever promoted it against the decision
 
 
-def promote(name: str, which: str | int, gates: Gates, *, seed: int = 0, wait: float = 60.0,
+def promote(name: str, which: str | int, gates: Gates, *, force: str = "", seed: int = 0, wait: float = 60.0,
             evaluate: Callable[[Version], Evaluation] = models.evaluation) -> Outcome:
     """Judges a version against the present champion and makes it champion, or tags it as rejected with the reasons.
 
     The champion is read under the lock: of two promotions at once, the second is judged against the winner of the
-    first. A version that is champion already stays so, with its recorded decision. `evaluate` gives the evaluation of
-    a version; by default the one it was registered with. Raises PipelineError when another promotion holds the lock
-    for longer than `wait` seconds, UserError for an unknown version.
+    first. A version that is champion already stays so, with its recorded decision. With `force`, a person's reason, it
+    becomes champion whatever the decision, and both are recorded. `evaluate` gives the evaluation of a version; by
+    default the one it was registered with. Raises PipelineError when another promotion holds the lock for longer than
+    `wait` seconds, UserError for an unknown version.
     """
     with _locked(name, wait):
         _recover(name)
@@ -53,17 +56,22 @@ def promote(name: str, which: str | int, gates: Gates, *, seed: int = 0, wait: f
         if best is not None and best.number == version.number:
             before = version.tags.get("former_champion", "")
             former = int(before) if before else None
-            decision = Decision.from_dict(json.loads(version.tags["decision"]))
+            decision, force = Decision.from_dict(json.loads(version.tags["decision"])), version.tags.get("forced", "")
+            promoted = True
         else:
             former = best.number if best else None
             decision = decide(scores, evaluate(best) if best else None, gates, seed)
-            connect().set_model_version_tag(name, version.number, "decision", json.dumps(decision.as_dict()))
-            if decision.promote:
-                _move(name, {"kind": "promotion", "to": version.number, "from": former, "at": _now()})
+            force = "" if decision.promote else force
+            promoted = bool(decision.promote or force)
+            for tag, value in (("decision", decision.as_dict()), ("gates", asdict(gates))):
+                connect().set_model_version_tag(name, version.number, tag, json.dumps(value))
+            if promoted:
+                _move(name, {"kind": "forced" if force else "promotion", "to": version.number, "from": former,
+                             "at": _now(), **({"reason": force} if force else {})})
             else:
                 _reject(version, decision)
         models.describe(models.get(name, version.number), scores, decision)
-        return Outcome(version.number, decision.promote, former, decision)
+        return Outcome(version.number, promoted, former, decision, force)
 
 
 def rollback(name: str, *, reason: str, wait: float = 60.0) -> Version:
@@ -83,7 +91,7 @@ def rollback(name: str, *, reason: str, wait: float = 60.0) -> Version:
 
 
 def history(name: str) -> list[dict[str, Any]]:
-    """All moves of the alias, oldest first: {"kind": "promotion"|"rollback", "to", "from", "at", "reason"?}."""
+    """All moves of the alias, oldest first: {"kind": promotion, forced or rollback, "to", "from", "at", "reason"?}."""
     return json.loads(_tags(name).get("history", "[]"))
 
 
@@ -100,7 +108,7 @@ def _recover(name: str) -> None:
 
 def _finish(name: str, move: dict[str, Any]) -> None:
     client, new, old = connect(), move["to"], move["from"]
-    if move["kind"] == "promotion":  # before the alias: a champion always knows the way back
+    if move["kind"] != "rollback":  # before the alias: a champion always knows the way back
         client.set_model_version_tag(name, new, "former_champion", str(old or ""))
     client.set_registered_model_alias(name, CHAMPION, str(new))
     client.set_model_version_tag(name, new, "status", "champion")
@@ -109,10 +117,12 @@ def _finish(name: str, move: dict[str, Any]) -> None:
         client.set_model_version_tag(name, old, "status", status)
     if move["kind"] == "rollback":
         client.set_model_version_tag(name, old, "rolled_back", move["reason"])
+    elif move["kind"] == "forced":
+        client.set_model_version_tag(name, new, "forced", move["reason"])
     version = models.get(name, new)
     if CHALLENGER in version.aliases:
         client.delete_registered_model_alias(name, CHALLENGER)
-    for tag in ("rejected", "reasons", "rolled_back"):
+    for tag in ("rejected", "reasons", "rolled_back", *(("forced",) if move["kind"] == "promotion" else ())):
         if tag in version.tags:
             client.delete_model_version_tag(name, new, tag)
     moves = history(name)

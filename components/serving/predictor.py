@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,15 +21,18 @@ BATCH = 16  # images a pass: bounds memory, whatever the number of images
 class Predictor:
     """An opened, verified bundle that is ready to look at images.
 
-    `precision` is "fp32" or "int8" (None: the bundle's own choice), `threads` the cores to use (None: all). Raises
+    `precision` is "fp32" or "int8" (None: the bundle's own choice), `threads` the cores to use (None: all). `observe`
+    is called after each batch with the number of its first image, the images' embeddings (the encoder's first output
+    of one vector an image, float [B, E]) and the predictions: a log hangs on here. Raises
     UserError for a damaged bundle, a precision it does not hold, or a recipe that this version does not have.
     """
 
-    def __init__(self, bundle: Path, precision: str | None = None, threads: int | None = None):
+    def __init__(self, bundle: Path, precision: str | None = None, threads: int | None = None,
+                 observe: Callable[[int, np.ndarray, list[dict[str, Any]]], None] | None = None):
         self.bundle = Bundle.open(bundle)
         self.vocabulary: dict[str, Any] = self.bundle.vocabulary()
         self._tables = self.bundle.tables()
-        self._threads = threads
+        self._threads, self._observe = threads, observe
         recipe = _decoding(self.bundle)
         self._decode: Callable[..., list[dict[str, Any]]] = recipe.decode
         self.labels: str = recipe.LABELS
@@ -57,15 +61,21 @@ class Predictor:
         out: list[dict[str, Any]] = []
         for start in range(0, len(images), BATCH):
             some = images[start:start + BATCH]
+            encoded: dict[str, np.ndarray] = {}
             out += self._decode(
-                self._encode, self._decoder, self._tables, self.vocabulary, self.bundle.manifest["decoding"],
-                pixels(some, self.bundle.manifest["preprocessing"]), [(i.shape[1], i.shape[0]) for i in some],
-                top=top, **given, **({"also": also[start:start + BATCH]} if also else {}))
+                partial(self._encode, kept=encoded), self._decoder, self._tables, self.vocabulary,
+                self.bundle.manifest["decoding"], pixels(some, self.bundle.manifest["preprocessing"]),
+                [(i.shape[1], i.shape[0]) for i in some], top=top, **given,
+                **({"also": also[start:start + BATCH]} if also else {}))
+            if self._observe:
+                self._observe(start, next(v for v in encoded.values() if v.ndim == 2), out[start:])
         return out
 
-    def _encode(self, batch: np.ndarray) -> dict[str, np.ndarray]:  # [B, 3, S, S]
+    def _encode(self, batch: np.ndarray, kept: dict[str, np.ndarray]) -> dict[str, np.ndarray]:  # [B, 3, S, S]
+        """The encoder's outputs, which `kept` holds afterwards too."""
         (name,) = self._encoder.inputs
-        return self._encoder({name: batch})
+        kept |= self._encoder({name: batch})
+        return kept
 
     def _given(self, verbs: Sequence[str] | None, nouns: Sequence[str] | None,
                roles: Sequence[str] | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-c", "from flows.cli import main; main()")
 STAGES = ("rationales", "align", "distil", "evaluate", "export", "promote")
-LISTED = ("run", "predict", "data", "teacher", "names", *STAGES, "models", "ui")
+LISTED = ("run", "predict", "data", "teacher", "names", *STAGES, "models", "drift", "ui")
 
 
 def foveate(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess:
@@ -39,7 +39,7 @@ def test_help_lists_every_command_and_imports_nothing_heavy():
     ("evaluate", ("situation", "hico")),
     ("teacher", ("info", "ask", "train")),
     ("rationales", ("cost", "cache")),
-    ("models", ("list", "show", "rollback")),
+    ("models", ("list", "show", "compare", "promote", "rollback")),
     ("names", ("consolidate", "undo")),
     ("evaluate", ("composition",)),
 ])

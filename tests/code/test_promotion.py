@@ -3,12 +3,14 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.recipes.protocol import Gates
-from components.registry.decision import Decision, Evaluation, decide
+from components.registry.comparison import Evaluation, change
+from components.registry.decision import Decision, decide
 
 GATES = Gates(headline="top1", minimum={"top1": 0.3, "top1.unseen": 0.2}, protected={"top1": 0.02, "top1.rare": 0.05},
               budgets={"parity": 1e-3, "int8_loss": 0.02, "latency_ms": 20.0, "size_mb": 60.0})
@@ -88,19 +90,68 @@ def test_without_a_margin_the_gain_must_be_significant():
     assert decide(evaluation(80), evaluation(70), strict).promote
 
 
-def test_different_test_sets_are_compared_on_common_images_and_said_so():
-    candidate = evaluation(80, of=110)
-    decision = decide(candidate, evaluation(70), GATES)
-    (note,) = [r for r in decision.reasons if r.check == "images.top1"]
-    assert decision.promote and note.passed and note.value == 100
-    assert note.text == "the test sets differ (110 and 100 images): top1 compared on 100 common ones"
+def test_another_test_version_is_refused_whatever_the_scores():
+    decision = decide(replace(evaluation(99), test="new"), replace(evaluation(10), test="old"), GATES)
+    assert failed(decision) == ["test"] and "(champion old, candidate new)" in decision.failed[0].text
+    assert failed(decide(replace(evaluation(99), test="new"), evaluation(10), GATES)) == ["test"]  # nor an unknown one
+    assert decide(replace(evaluation(99), test="new"), replace(evaluation(10), test="new"), GATES).promote
 
 
-def test_disjoint_test_sets_are_not_compared():
+def test_other_images_are_not_compared():
     other = replace(evaluation(), per_sample={"top1": {f"x{i}.jpg": 1.0 for i in range(100)}})
     decision = decide(other, evaluation(), GATES)
-    assert failed(decision) == ["images.top1"]
-    assert "only 0 images were scored by both" in decision.failed[0].text
+    assert failed(decision) == ["headline"] and "scored on other images" in decision.failed[0].text
+    assert failed(decide(evaluation(80, of=110), evaluation(70), GATES)) == ["headline"]
+
+
+def sourced(right: dict[str, int], of: int = 50) -> Evaluation:
+    """So many of `of` images right from each source."""
+    scores = {f"{s}{i}": float(i < n) for s, n in right.items() for i in range(of)}
+    made = replace(evaluation(), metrics={"top1": sum(scores.values()) / len(scores)}, per_sample={"top1": scores})
+    return replace(made, sources={f"{s}{i}": s for s in right for i in range(of)})
+
+
+def test_a_source_may_not_fall_though_the_whole_rises():
+    gates = Gates("top1", {}, {}, {}, per_source={"top1": 0.05})
+    before, after = sourced({"day": 20, "night": 25}), sourced({"day": 45, "night": 22})
+    decision = decide(after, before, gates)
+    assert failed(decision) == ["source.night"]
+    assert decision.failed[0].text == "top1 on 50 images from night 0.44 (champion 0.5) falls by more than 0.05"
+    assert decide(sourced({"day": 45, "night": 23}), before, gates).promote
+
+
+def test_a_source_of_few_images_is_named_and_not_judged():
+    gates = Gates("top1", {}, {}, {}, per_source={"top1": 0.05})
+    few = {f"n{i}": "night" for i in range(29)} | {f"d{i}": "day" for i in range(60)}
+    before, after = (replace(evaluation(), per_sample={"top1": {i: float(s == good) for i, s in few.items()}},
+                             sources=few) for good in ("night", "day"))
+    decision = decide(after, before, gates)
+    assert decision.promote and any("not judged: fewer than 30" in r.text for r in decision.reasons)
+
+
+def test_one_source_is_no_slice():
+    gates = Gates("top1", {}, {}, {}, per_source={"top1": 0.0})
+    assert not [r for r in decide(sourced({"a": 40}), sourced({"a": 30}), gates).reasons if "source" in r.check]
+
+
+def test_means_are_over_labels_as_the_metrics_are():
+    """90 images of a common label all right, 10 of a rare one all wrong: the mean over labels is one half."""
+    labels = {f"{i}.jpg": "common" if i < 90 else "rare" for i in range(100)}
+    found = change("top1", replace(evaluation(90), labels=labels), evaluation(0))
+    assert found.after[0] == found.gain[0] == pytest.approx(0.5) and found.before == (0.0, 0.0, 0.0)
+    assert change("top1", evaluation(90), evaluation(0)).after[0] == pytest.approx(0.9)
+
+
+def test_a_change_covers_the_truth_as_often_as_it_says():
+    """Of many draws from a known world, some 95 % of the intervals hold the true gain of 0.1."""
+    rng, held = np.random.default_rng(0), 0
+    for seed in range(100):
+        before, after = rng.random(150) < 0.5, rng.random(150) < 0.6
+        old, new = (replace(evaluation(), per_sample={"top1": {str(i): float(v) for i, v in enumerate(values)}})
+                    for values in (before, after))
+        found = change("top1", new, old, seed=seed)
+        held += found.gain[1] <= 0.1 <= found.gain[2]
+    assert 88 <= held <= 99
 
 
 @pytest.mark.parametrize(("scores", "text"), [

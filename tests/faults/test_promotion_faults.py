@@ -11,7 +11,7 @@ import pytest
 from components.base.errors import UserError
 from components.recipes.protocol import Gates
 from components.registry import models, promotion, tracking
-from components.registry.decision import Evaluation
+from components.registry.comparison import Evaluation
 
 GATES = Gates(headline="top1", minimum={"top1": 0.2}, protected={"top1": 0.02}, budgets={})
 WRITES = ("set_", "delete_", "update_", "create_")
@@ -73,37 +73,12 @@ def settled(name: str, best: int, former: int, moves: int) -> None:
         assert models.get(name, former).tags["status"] == "former champion"
 
 
-def test_a_promotion_cut_before_any_of_its_writes_is_finished_by_the_next(store, tmp_path, monkeypatch):
-    name = models.model_name("cut")
-    right, step, cuts, moves = 20, 0, 0, 0
-    best = None
-    while True:  # one candidate, better than all before, for each step at which the power may fail
-        right += 5
-        candidate = register("cut", tmp_path, right).number
-        with monkeypatch.context() as patch:
-            fail_at(patch, step)
-            try:
-                promotion.promote(name, candidate, GATES)
-            except PowerCut:
-                cuts += 1
-            else:
-                break
-        present = models.champion(name)  # at every moment the alias points at a whole version, the old or the new
-        assert (present.number if present else None) in (best, candidate)
-        assert promotion.promote(name, candidate, GATES).promoted
-        moves += 1
-        settled(name, candidate, best, moves)
-        best, step = candidate, step + 1
-    assert cuts >= 9  # decision, intent, former, alias, two states, challenger, history, announcement, intent, text
-    settled(name, candidate, best, moves + 1)
-
-
 def test_another_candidate_finishes_the_interrupted_move_and_is_judged_against_it(store, tmp_path, monkeypatch):
     name = models.model_name("other")
     first, second, third = (register("other", tmp_path, right).number for right in (50, 80, 60))
     promotion.promote(name, first, GATES)
     with monkeypatch.context() as patch:
-        fail_at(patch, 3)  # decision, intent and former champion are written, the alias has not moved
+        fail_at(patch, 4)  # decision, gates, intent and former champion are written, the alias has not moved
         with pytest.raises(PowerCut):
             promotion.promote(name, second, GATES)
     assert models.champion(name).number == first
@@ -112,40 +87,96 @@ def test_another_candidate_finishes_the_interrupted_move_and_is_judged_against_i
     assert [m["to"] for m in promotion.history(name)] == [first, second]
 
 
-def test_an_interrupted_rollback_is_finished(store, tmp_path, monkeypatch):
-    name = models.model_name("back")
-    first, second = (register("back", tmp_path, right).number for right in (50, 80))
-    for number in (first, second):
-        promotion.promote(name, number, GATES)
-    with monkeypatch.context() as patch:
-        fail_at(patch, 2)  # the intent is written and the alias moved
-        with pytest.raises(PowerCut):
-            promotion.rollback(name, reason="night")
-    with pytest.raises(UserError, match=f"version {first} had no champion before it"):
-        promotion.rollback(name, reason="night")  # the first rollback is finished, then there is nothing further back
-    assert models.champion(name).number == first
-    assert models.get(name, second).tags["rolled_back"] == "night"
-    assert [m["kind"] for m in promotion.history(name)] == ["promotion", "promotion", "rollback"]
-
-
-def _promote_and_die(name: str, number: int) -> None:
+def _die_at(home: str, step: int, act, name: str, *arguments) -> None:
+    """In a process of its own: a real kill before the n-th write of a promotion or rollback."""
+    os.environ["FOVEATE_HOME"] = home
     with pytest.MonkeyPatch.context() as patch:
-        fail_at(patch, 4, die=lambda: os.kill(os.getpid(), signal.SIGKILL))
-        promotion.promote(name, number, GATES)
+        fail_at(patch, step, die=lambda: os.kill(os.getpid(), signal.SIGKILL))
+        act(name, *arguments)
+
+
+def _rollback(name: str) -> None:
+    promotion.rollback(name, reason="night")
+
+
+@pytest.fixture(scope="module")
+def forks():
+    """Processes that start at once: a clean parent has the libraries loaded, and no database open."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["components.registry.promotion", "pytest"])
+    return context
+
+
+def killed(forks, store: Path, step: int, act, *arguments) -> bool:
+    """Whether the process was killed at that step; False where it had finished before."""
+    process = forks.Process(target=_die_at, args=(str(store), step, act, *arguments))
+    process.start()
+    process.join(600)
+    assert process.exitcode in (0, -signal.SIGKILL)
+    return process.exitcode != 0
 
 
 @pytest.mark.slow
-def test_a_killed_process_frees_the_lock_and_its_move_is_finished(store, tmp_path):
-    name = models.model_name("killed")
-    first, second = (register("killed", tmp_path, right).number for right in (50, 80))
+def test_a_promotion_killed_at_each_of_its_steps_is_finished_or_undone_by_the_next_call(store, forks, tmp_path):
+    name, right, step, best, done = models.model_name("killed"), 20, 0, None, False
+    while not done:  # one candidate, better than all before, for each step at which the process may die
+        right += 5
+        candidate = register("killed", tmp_path, right).number
+        done = not killed(forks, store, step, promotion.promote, name, candidate, GATES)
+        present = models.champion(name)
+        assert (present.number if present else None) in (best, candidate)  # whole at every moment
+        assert promotion.promote(name, candidate, GATES, wait=0).promoted  # the lock of the dead holds nobody up
+        step += 1
+        settled(name, candidate, best, step)
+        best = candidate
+    assert step >= 9
+
+
+@pytest.mark.slow
+def test_a_rollback_killed_at_each_of_its_steps_is_finished_or_undone_by_the_next_call(store, forks, tmp_path):
+    name, step, done = models.model_name("back"), 0, False
+    first, second = (register("back", tmp_path, right).number for right in (50, 80))
     promotion.promote(name, first, GATES)
-    worker = multiprocessing.get_context("spawn").Process(target=_promote_and_die, args=(name, second))
-    worker.start()
-    worker.join(300)
-    assert worker.exitcode == -signal.SIGKILL
-    assert models.champion(name).number == second and promotion.history(name)[-1]["to"] == first
-    assert promotion.promote(name, second, GATES, wait=0).promoted
-    settled(name, second, first, 2)
+    while not done:
+        assert promotion.promote(name, second, GATES).promoted
+        done = not killed(forks, store, step, _rollback, name)
+        with pytest.raises(UserError, match="had no champion before it"):
+            for _ in range(2):  # once if the killed one is finished by this call, twice if it had not begun
+                promotion.rollback(name, reason="night")
+        assert models.champion(name).number == first and models.get(name, second).tags["rolled_back"] == "night"
+        step += 1
+        assert [m["kind"] for m in promotion.history(name)] == ["promotion"] + ["promotion", "rollback"] * step
+    assert step >= 6
+
+
+def _promote_at(home: str, start, name: str, number: int, answers) -> None:
+    os.environ["FOVEATE_HOME"] = home
+    start.wait(300)
+    answers.put((number, promotion.promote(name, number, GATES)))
+
+
+@pytest.mark.slow
+def test_of_equals_promoted_at_once_exactly_one_wins(store, forks, tmp_path):
+    """Four versions of the same quality: whoever is first wins, as none of the others is better."""
+    name = models.model_name("equals")
+    for number in range(4):
+        bundle = tmp_path / f"equal-{number}"
+        bundle.mkdir()
+        (bundle / "manifest.json").write_text(json.dumps({"equal": number}))
+        with tracking.run("register") as run:
+            models.register("equals", bundle, evaluation(60), run, teacher="t", code="c", datasets={})
+    start, answers = forks.Barrier(4), forks.Queue()
+    workers = [forks.Process(target=_promote_at, args=(str(store), start, name, n, answers)) for n in (1, 2, 3, 4)]
+    for worker in workers:
+        worker.start()
+    outcomes = dict(answers.get(timeout=600) for _ in workers)
+    for worker in workers:
+        worker.join(60)
+    (winner,) = [n for n, outcome in outcomes.items() if outcome.promoted]
+    assert models.champion(name).number == winner and len(promotion.history(name)) == 1
+    assert {o.former for n, o in outcomes.items() if n != winner} == {winner}
+    assert [v.number for v in models.versions(name) if v.tags["status"] == "rejected"] == sorted(
+        (n for n in outcomes if n != winner), reverse=True)
 
 
 def test_stored_files_that_changed_are_not_served(store, tmp_path):

@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -120,7 +122,7 @@ def test_the_summary_is_complete(first):
 
 
 def test_the_results_and_where_to_look_are_told(first):
-    for words in ("distilled", "labels-only", "verdict", "report", "make ui", "foveate predict"):
+    for words in ("distilled", "labels-only", "verdict", "why", "report", "make ui", "foveate predict"):
         assert words in first["out"]
 
 
@@ -142,11 +144,35 @@ def test_mlflow_holds_the_run_with_its_stages(first, home):
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["status"] == "FINISHED" and set(found["metrics"]) >= SLICES
     assert found["params"]["distil.epochs"] == str(first["summary"]["settings"]["distil"]["epochs"])
-    assert "report" in found["files"]
+    assert {"report", "promotion"} <= set(found["files"])
     assert all(status == "FINISHED" for status, _ in found["children"].values())
     assert "data_docs" in found["children"]["quality gate"][1]
     assert "pictures" in found["children"]["plots and pictures"][1]
     assert {"student labels-only", "student distilled", "edge export", "promotion gate"} <= set(found["children"])
+
+
+def test_why_it_was_promoted_or_not_is_told_on_a_page_and_in_prefect(first, home):
+    page = Path(first["summary"]["promotion_page"]).read_text()
+    verdict = first["summary"]["promotion"]
+    assert f"version {verdict['version']}: {'promoted' if verdict['promoted'] else 'rejected'}" in page
+    assert not re.search(r'(src|href)="(?!data:)', page) and "<script" not in page
+    with sqlite3.connect(f"file:{home.folder / 'prefect' / 'prefect.db'}?mode=ro", uri=True) as database:
+        ((note,),) = database.execute("select data from artifact where key = 'promotion-mipd' limit 1").fetchall()
+    assert verdict["model"] in note
+
+
+def test_logged_predictions_are_held_against_the_test(first, home, tmp_path):
+    from components.datasets.store import Dataset
+
+    for number, sample in zip(range(3), Dataset(Path(first["summary"]["outputs"]["dataset"])), strict=False):
+        (tmp_path / f"{number}.jpg").write_bytes(sample.image)
+    which = ("--model", str(first["summary"]["promotion"]["version"]))
+    code, _, err = home.call("predict", *(str(tmp_path / f"{n}.jpg") for n in range(3)), "--log", *which)
+    assert code == 0, err
+    code, out, err = home.call("drift", "--json", *which)
+    told = json.loads(out)
+    assert code == 0 and (told["verdict"], told["predictions"]) == ("too few", 3), err
+    assert told["reference"] > 50 and Path(told["page"]).exists()
 
 
 def test_a_second_run_asks_the_teacher_nothing(first, home):

@@ -6,11 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from components.base.errors import PipelineError, UserError
+from components.pipeline import model_commands
 from components.recipes.protocol import Gates
 from components.registry import models, promotion, tracking
-from components.registry.decision import Evaluation
+from components.registry.comparison import Evaluation
+from flows.cli import cli
 
 GATES = Gates(headline="top1", minimum={"top1.unseen": 0.2}, protected={"top1": 0.02, "top1.rare": 0.05},
               budgets={"latency_ms": 50.0})
@@ -191,6 +194,65 @@ def test_promotion_rejection_and_rollback(recipe, store, tmp_path):
         promotion.rollback(name, reason="again")
     assert promotion.promote(name, 2, GATES).promoted  # it may come back
     assert "rolled_back" not in models.get(name, 2).tags
+
+
+def test_a_forced_promotion_says_who_was_overruled_and_why(recipe, store, tmp_path):
+    name = models.model_name(recipe)
+    for right in (70, 50):
+        register(recipe, tmp_path, right)
+    promotion.promote(name, 1, GATES)
+    forced = promotion.promote(name, 2, GATES, force="the first is wrong at night")
+    assert forced.promoted and not forced.decision.promote and forced.forced == "the first is wrong at night"
+    best = models.champion(name)
+    assert best.number == 2 and best.tags["forced"] == "the first is wrong at night"
+    assert "promoted by force: `the first is wrong at night`" in best.description
+    assert promotion.history(name)[-1] | {"at": ""} == {
+        "kind": "forced", "to": 2, "from": 1, "at": "", "reason": "the first is wrong at night"}
+    assert promotion.promote(name, 2, GATES).forced  # asked again, it is champion for the same reason
+    assert promotion.rollback(name, reason="day").number == 1
+    again = promotion.promote(name, 1, GATES, force="needless")
+    assert again.promoted and not again.forced  # a champion need not be forced
+
+
+def test_the_model_commands_tell_compare_promote_and_roll_back(recipe, store, tmp_path):
+    def foveate(*arguments: str):
+        result = CliRunner().invoke(cli, ["models", *arguments, "--recipe", recipe])
+        return result, result.output
+
+    assert foveate("list")[1] == "no model yet: foveate run\n"
+    for right in (50, 80, 60):
+        register(recipe, tmp_path, right, per_sample={"harmonic": evaluation(right).per_sample["top1"]},
+                 metrics={"harmonic": right / 100})
+    gates = replace(GATES, headline="harmonic", minimum={}, protected={})
+    for number in (1, 2):
+        assert promotion.promote(models.model_name(recipe), number, gates).promoted
+    promotion.promote(models.model_name(recipe), 3, gates)
+    found = json.loads(foveate("list", "--json")[1])
+    assert [(v["version"], v["status"]) for v in found] == [(3, "rejected"), (2, "champion"), (1, "former champion")]
+    assert "former champion" in foveate("list")[1]
+    (change,) = json.loads(foveate("compare", "1", "2", "--json")[1])["changes"]
+    assert change["metric"] == "harmonic" and change["gain"][0] == pytest.approx(0.3)
+    assert change["gain"][1] < 0.3 < change["gain"][2] and "+30.0 (" in foveate("compare", "1", "2")[1]
+    result, said = foveate("promote", "3")
+    assert result.exit_code == 1 and "not better" in said
+    result, _ = foveate("promote", "3", "--force")
+    assert isinstance(result.exception, UserError) and "--reason" in str(result.exception)
+    result, said = foveate("promote", "3", "--force", "--reason", "night", "--json")
+    assert result.exit_code == 0 and json.loads(said)["forced"] == "night"
+    shown = json.loads(foveate("show", "3")[1])
+    assert shown["moves"][-1]["kind"] == "forced" and shown["gates"]["headline"] == "harmonic"
+    move = json.loads(foveate("rollback", "--reason", "worse", "--json")[1])
+    assert (move["kind"], move["to"], move["reason"]) == ("rollback", 2, "worse")
+
+
+def test_versions_of_other_test_data_are_not_compared(recipe, store, tmp_path):
+    register(recipe, tmp_path, 50, test="a")
+    register(recipe, tmp_path, 60, test="b")
+    assert promotion.promote(models.model_name(recipe), 1, GATES).promoted
+    second = promotion.promote(models.model_name(recipe), 2, GATES)
+    assert [r.check for r in second.decision.failed] == ["test"]
+    with pytest.raises(UserError, match="not scored on the same test images"):
+        model_commands.compare_models(recipe, "1", "2")
 
 
 def test_rollback_without_a_champion(recipe, store, tmp_path):

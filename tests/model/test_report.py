@@ -11,7 +11,8 @@ from PIL import Image
 from components.base.errors import UserError
 from components.evaluation import pictures, plots
 from components.evaluation.calibration import reliability
-from components.evaluation.report import Picture, ReportContext, Table, inline, render
+from components.evaluation.page import inline
+from components.evaluation.report import Picture, ReportContext, Table, render
 from components.evaluation.situation import NUMBERS
 
 GROUPS = {"riding": "seen", "rowing": "rare", "surfing": "unseen", "feeding": "seen"}

@@ -128,6 +128,7 @@ class Bars:
     harmonic: float = 0.4
     unseen_margin: float = 0.03
     rare_margin: float = 0.05
+    source_margin: float = 0.05
     parity: float = 1e-3
     int8_loss: float = 0.03
     latency_ms: float = 250.0

@@ -160,4 +160,5 @@ class Mipd:
                 "latency_ms": bars.latency_ms,
                 "size_mb": bars.size_mb,
             },
+            per_source={"top1_verb": bars.source_margin},
         )
