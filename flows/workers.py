@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from prefect.futures import wait
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from components.base.errors import UserError
+from components.base.errors import BudgetSpent, UserError
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -47,6 +48,9 @@ def each(task: Any, arguments: Sequence[Any], shards: Sequence[Any], stop: Calla
     futures = [task.submit(*arguments, shard) for shard in shards]
     try:
         return [future.result() for future in futures]
+    except BudgetSpent:  # the others stop by themselves when they have spent what they took: all that is paid is kept
+        wait(futures)
+        raise
     except BaseException:
         stop()
         raise

@@ -22,6 +22,10 @@ class PipelineError(Exception):
     """A stage stopped on purpose (a gate failed, a loss is not finite, a worker died); the message says why."""
 
 
+class BudgetSpent(PipelineError):
+    """A run has asked for all that it may pay for."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """The hint "did you mean 'x'?" for a misspelt word, or an empty string when nothing is near."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)

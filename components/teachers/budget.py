@@ -8,7 +8,7 @@ its run is started again: it may have been billed.
 from collections.abc import Sequence
 from itertools import accumulate
 
-from components.base.errors import PipelineError
+from components.base.errors import BudgetSpent
 from components.teachers.cache import AnswerCache
 from components.teachers.ledger import total
 from components.teachers.shards import Shards
@@ -42,7 +42,7 @@ class Budget:
     def take(self, costs: Sequence[float]) -> int:
         """Takes the allowance for as many of the next questions as fit, of expected `costs` in dollars: how many.
 
-        Raises PipelineError, saying what was reached, where not one fits.
+        Raises BudgetSpent, saying what was reached, where not one fits.
         """
         if not self.limited:
             return len(costs)
@@ -52,7 +52,7 @@ class Budget:
             if max_dollars is not None:
                 fit = sum(dollars + cost <= max_dollars for cost in accumulate(costs[:fit]))
             if not fit:
-                raise PipelineError(_reached(max_requests, max_dollars, requests, dollars, len(costs)))
+                raise BudgetSpent(_reached(max_requests, max_dollars, requests, dollars, len(costs)))
             db.execute("UPDATE budgets SET requests = requests + ?, dollars = dollars + ? WHERE run = ?",
                        (fit, sum(costs[:fit]), self.run))
         return fit

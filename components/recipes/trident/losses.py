@@ -31,7 +31,7 @@ def smoothed(logits: Tensor, target: Tensor, also: Tensor, share: float, counts:
     """Attribute smoothing (section 1, point 8): `share` of the target's mass goes to auxiliary words.
 
     `also` [B, W] holds weights of auxiliary words that sum to 1, or to 0 for an image that has none: it keeps its whole
-    target. A share of 0 is plain cross-entropy, bit for bit.
+    target. A share of 0 is plain cross-entropy.
     """
     if share == 0:
         return plain(logits, target, counts)
