@@ -41,7 +41,7 @@ def export_fp32(graph: Graph, out: Path) -> None:
     written = io.BytesIO()
     with quiet(), torch.no_grad(), _plain_attention():
         try:
-            # Traced once, not through torch.export, which takes ten times as long to give the same graph. What a trace
+            # Traced once, not through torch.export, which takes far longer to give the same graph. What a trace
             # could freeze by mistake, such as a size, shows in the parity check at sizes it was not traced with.
             torch.onnx.export(module, graph.example, written, dynamo=False, dynamic_axes=graph.dynamic, verbose=False,
                               input_names=list(graph.inputs), output_names=list(graph.outputs), opset_version=OPSET)
