@@ -331,6 +331,23 @@ cli.add_command(drift)
 
 
 @cli.command()
+def join() -> None:
+    """Lend this machine to the training of another, until Ctrl-C.
+
+    \b
+    FOVEATE_NODES=2 FOVEATE_RENDEZVOUS=10.0.0.1:29400 foveate run --set distil.ranks=2   on 10.0.0.1
+    foveate join                                                                on each other machine
+
+    All share the state folder, under the same path, and run the same Foveate; the ranks are spread evenly. A machine
+    that dies, or is silent for FOVEATE_SILENCE seconds (120), is waited for; when it is back, training goes on from its
+    last checkpoint. Let no stranger reach that network: whoever reaches the rendezvous can run code there.
+    """
+    from components.training.lending import lend
+
+    lend(click.echo)
+
+
+@cli.command()
 @click.option("--no-open", is_flag=True, help="Only print the addresses.")
 def ui(no_open) -> None:
     """MLflow and Prefect in the browser, over what was run; Ctrl-C stops both."""

@@ -12,7 +12,7 @@ from components.encoders import named
 from components.pipeline.plan import Plan
 from components.pipeline.steps import recipe_code, stage_of, step
 from components.recipes.protocol import Baseline
-from components.training import launch
+from components.training import launch, machines
 
 STUDENT = "distilled"
 
@@ -27,9 +27,10 @@ def variants(plan: Plan, dataset: str) -> tuple[str, ...]:
 
 def side_by_side(plan: Plan, students: int) -> int:
     """How many of the students to train at once. Small steps gain little from a second core, so two students on a core
-    each are done sooner than one after the other on both; a GPU is given to one at a time.
+    each are done sooner than one after the other on both; a GPU, or several machines, are given to one at a time.
     """
-    return min(students, os.cpu_count() or 1) if plan.config().distil.device == "cpu" else 1
+    alone = plan.config().distil.device == "cpu" and machines.wanted().nodes == 1
+    return min(students, os.cpu_count() or 1) if alone else 1
 
 
 def distil(plan: Plan, run: str, dataset: str, splits: str, targets: str, variant: str, at_once: int = 1) -> str:
@@ -44,10 +45,12 @@ def distil(plan: Plan, run: str, dataset: str, splits: str, targets: str, varian
         def tell(event: dict[str, Any]) -> None:
             if event.get("event") == "step":
                 here.line.advance(event["step"] + 1, event["steps"], f"loss {event['loss']:.3f}")
+            elif event.get("event") == "note":
+                here.line.advance(0, 1, event["text"].splitlines()[0])
 
         def work(part: Path) -> None:
             launch.train(recipe.training_task(stage), part, **launch_options(config), progress=tell,
-                         threads=max(1, (os.cpu_count() or 1) // at_once), stop=stopping)
+                         machines=machines.wanted(), threads=max(1, (os.cpu_count() or 1) // at_once), stop=stopping)
 
         settings = {name: group for name, group in as_dict(config).items() if name in ("student", "distil")}
         inputs = {"dataset": Dataset(Path(dataset)).version, "splits": Path(splits).name, "seed": plan.seed,

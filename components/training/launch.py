@@ -1,7 +1,7 @@
 """Training as one call: starts the ranks under torchrun, tells of their progress, and leaves none of them running.
 
-Nothing listens beyond loopback: the ranks meet through a file, and gloo binds the loopback interface. Each rank holds
-the read end of a pipe whose write end only this process has; when this process ends, however it ends, so do they.
+On one machine nothing listens beyond loopback; of several (see `Machines`), each listens on the one address by which it
+reaches the others, and a run that loses one waits for it and goes on from the last whole checkpoint.
 """
 
 import contextlib
@@ -11,47 +11,53 @@ import os
 import re
 import shutil
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from components.base.artifacts import digest, file_digest, write_bytes, write_json
+from components.base.artifacts import code_version, digest, file_digest, write_bytes, write_json
 from components.base.errors import PipelineError, UserError
-from components.base.home import home
 from components.training import checkpoints
+from components.training.agent import LAUNCH, POLL, Attempt, agent
+from components.training.lending import calling
+from components.training.machines import Machines, meeting
 from components.training.spec import Plan, plan_of, plan_to_json
 
 Progress = Callable[[dict[str, Any]], None]
-POLL = 0.1  # seconds between looks at the progress file
-PATIENCE = 5.0  # seconds that torchrun has to end after each signal
+ALONE = Machines()
+FUTILE = 3  # attempts in a row that may end without a step that none before them made
+
+
+class LostError(PipelineError):
+    """No rank gave a reason that would come again: another machine may be lost, and may come back."""
 
 
 def train(spec: dict[str, Any], out: Path, *, ranks: int = 1, threads: int = 2, zero: int = 0,
           precision: Literal["fp32", "bf16", "bf16_matmul"] = "fp32", device: Literal["cpu", "cuda"] = "cpu",
-          progress: Progress | None = None, stop: threading.Event | None = None) -> Path:
+          machines: Machines = ALONE, progress: Progress | None = None, stop: threading.Event | None = None) -> Path:
     """Trains what `spec` (see `TrainingSpec`) describes; returns `out` with student.safetensors and config.json in it.
 
-    `threads` are shared by all ranks. `progress` receives each event of out/progress.jsonl as it happens: "start",
-    "note", "step" (step, steps, loss, terms, lr, norm, seconds), "checkpoint", "done". Work already done in `out` for
-    the same plan is kept: a finished run returns at once, a killed one goes on from its last whole checkpoint; `stop`,
-    once set from another thread, ends it as a kill would.
+    `ranks` are those of all `machines` together; the ranks of this one share `threads`. `progress` receives each event
+    of out/progress.jsonl as it happens: "start", "note", "step" (step, steps, loss, terms, lr, norm, seconds),
+    "checkpoint", "done". Work already done in `out` for the same plan is kept: a finished run returns at once, a killed
+    one goes on from its last whole checkpoint; `stop`, once set from another thread, ends it as a kill would.
     Raises UserError for a wrong setting and PipelineError, with the worker's own reason, when training stops.
     """
     plan = plan_of(spec, ranks=ranks, zero=zero, precision=precision, device=device)
     if threads < 1:
         raise UserError("must be at least 1", where="training threads")
+    if ranks % machines.nodes:
+        raise UserError(f"{ranks} must be a multiple of the {machines.nodes} machines", where="training ranks")
     out = Path(out).absolute()
     out.mkdir(parents=True, exist_ok=True)
     tell = progress or (lambda event: None)
     with _alone(out):
         if not _finished(out, plan):
-            resume = _prepare(out, plan, tell)
-            _run(out, plan, threads, resume, tell, stop or threading.Event())
+            _run(out, plan, threads, machines, tell, stop or threading.Event())
+            shutil.rmtree(out / "checkpoints", ignore_errors=True)  # pickles do not outlive training
     return out
 
 
@@ -93,8 +99,7 @@ def _key(plan: Plan) -> str:
 
 def _prepare(out: Path, plan: Plan, tell: Progress) -> int:
     """Clears what an earlier run left and cannot be used; returns the step to resume at."""
-    for name in ("done.json", "error.json"):
-        (out / name).unlink(missing_ok=True)
+    (out / "done.json").unlink(missing_ok=True)
     folder, key = out / "checkpoints", out / "checkpoints" / "plan.json"
     if folder.exists() and not (key.exists() and key.read_text() == _key(plan)):
         shutil.rmtree(folder)
@@ -110,34 +115,46 @@ def _prepare(out: Path, plan: Plan, tell: Progress) -> int:
     return resume
 
 
-def _run(out: Path, plan: Plan, threads: int, resume: int, tell: Progress, stop: threading.Event) -> None:
-    scratch = out / ".launch"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
-    write_json(out / "launch.json", {"plan": plan_to_json(plan), "key": _key(plan), "resume": resume})
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--nnodes=1", f"--nproc-per-node={plan.ranks}",
-        "--rdzv-backend=c10d", f"--rdzv-endpoint={scratch / 'agents'}", "--rdzv-conf=store_type=file",
-        "--local-addr=127.0.0.1", "--max-restarts=0", f"--monitor-interval={POLL}", f"--log-dir={scratch}",
-        "-m", "components.training.worker", str(out),
-    ]
+def _run(out: Path, plan: Plan, threads: int, machines: Machines, tell: Progress, stop: threading.Event) -> None:
+    """Attempts until the plan is trained: one, where there is no other machine to lose."""
+    furthest, futile = -1, 0
+    with meeting(machines) as endpoint:
+        while True:
+            attempt = Attempt(uuid.uuid4().hex, str(out), endpoint, machines.nodes, plan.ranks // machines.nodes,
+                              plan.device, machines.wait, code_version("components"))
+            if machines.nodes > 1:
+                text = f"waiting for {machines.nodes} machines at {endpoint}: run `foveate join` on each other one"
+                tell({"event": "note", "text": text})
+            try:
+                code = _attempt(attempt, plan, threads, machines.timeout, tell, stop)
+                if stop.is_set():
+                    raise PipelineError("training was stopped; the same command goes on from its last checkpoint")
+                if _finished(out, plan):
+                    return
+                reason = _reason(attempt, code)
+            finally:
+                shutil.rmtree(out / LAUNCH, ignore_errors=True)
+            reached = max((event["step"] for event in history(out)), default=-1)
+            furthest, futile = (reached, 0) if reached > furthest else (furthest, futile + 1)
+            if not isinstance(reason, LostError) or futile == FUTILE:
+                raise reason
+            tell({"event": "note", "text": str(reason)})
+
+
+def _attempt(attempt: Attempt, plan: Plan, threads: int, timeout: float, tell: Progress, stop: threading.Event) -> int:
+    """Starts all ranks from the newest whole checkpoint and sees them end; torchrun's exit code."""
+    out = Path(attempt.out)
+    resume = _prepare(out, plan, tell)
+    attempt.folder.mkdir(parents=True)
+    write_json(attempt.folder / "launch.json", {"plan": plan_to_json(plan), "key": _key(plan), "resume": resume,
+                                                "timeout": timeout})
     tail = _Tail(out / "progress.jsonl", tell)
-    with open(out / "worker.log", "wb") as log:
-        launched = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT,
-                                    env=_environment(plan, threads), start_new_session=True)
-        try:
-            while launched.poll() is None and not stop.is_set():
-                tail.read()
-                time.sleep(POLL)
+    with calling(attempt), agent(attempt, threads, out / "worker.log") as launched:
+        while launched.poll() is None and not stop.is_set():
             tail.read()
-        finally:
-            _stop(launched)
-            shutil.rmtree(scratch, ignore_errors=True)
-    if stop.is_set():
-        raise PipelineError("training was stopped; the same command goes on from its last checkpoint")
-    if not _finished(out, plan):
-        raise _reason(out, launched.returncode)
-    shutil.rmtree(out / "checkpoints", ignore_errors=True)  # pickles do not outlive training
+            time.sleep(POLL)
+    tail.read()
+    return launched.returncode
 
 
 class _Tail:
@@ -153,44 +170,22 @@ class _Tail:
             self.tell(json.loads(line))
 
 
-def _environment(plan: Plan, threads: int) -> dict[str, str]:
-    root = str(Path(__file__).parents[2])
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    loopback = next((name for _, name in socket.if_nameindex() if name.startswith("lo")), "lo")
-    return os.environ | {
-        "PYTHONPATH": path,
-        "FOVEATE_HOME": str(home()),
-        "DS_ACCELERATOR": plan.device,
-        "OMP_NUM_THREADS": str(max(1, threads // plan.ranks)),
-        "GLOO_SOCKET_IFNAME": loopback,
-        "NCCL_SOCKET_IFNAME": loopback,
-        "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",  # that store would listen on every interface
-        "TOKENIZERS_PARALLELISM": "false",
-    }
-
-
-def _stop(launched: subprocess.Popen) -> None:
-    """Ends torchrun and every rank: the closed pipe ends the ranks, the signals end torchrun."""
-    with contextlib.suppress(OSError):
-        launched.stdin.close()
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if launched.poll() is None:
-            os.killpg(launched.pid, number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                launched.wait(PATIENCE)
-
-
-def _reason(out: Path, code: int) -> Exception:
-    """Why the ranks stopped, in one sentence or two."""
-    log = f"full log: {out / 'worker.log'}"
+def _reason(attempt: Attempt, code: int) -> Exception:
+    """Why the ranks stopped, in one sentence or two; a `LostError` where another machine may be why."""
+    log = Path(attempt.out) / "worker.log"
+    where, kind = f"full log: {log}", LostError if attempt.nodes > 1 else PipelineError
+    if attempt.nodes > 1 and not attempt.met:
+        return PipelineError(f"{attempt.nodes} machines did not meet at {attempt.endpoint}; run `foveate join` on each "
+                             f"other one, over the same state folder\n  {where}")
     with contextlib.suppress(OSError, ValueError):
-        error = json.loads((out / "error.json").read_text())
+        error = json.loads((attempt.folder / "error.json").read_text())
         if error["kind"] == "user":
             return UserError(error["what"], where=error["where"], mend=error["mend"])
-        return PipelineError(f"training stopped: {error['what']}\n  {log}")
-    exits = re.findall(r"exitcode\s*:\s*(-?\d+)", (out / "worker.log").read_text(errors="replace"))
+        kind = PipelineError if error["kind"] == "pipeline" else kind
+        return kind(f"training stopped: {error['what']}\n  {where}")
+    exits = re.findall(r"exitcode\s*:\s*(-?\d+)", log.read_text(errors="replace"))
     killed = next((signal.Signals(-int(e)).name for e in exits if int(e) < 0), None)
     if killed:
         hint = " (out of memory?)" if killed == "SIGKILL" else ""
-        return PipelineError(f"a training worker was killed by {killed}{hint}; start again to resume\n  {log}")
-    return PipelineError(f"training ended with exit code {code} before it was done\n  {log}")
+        return kind(f"a training worker was killed by {killed}{hint}; start again to resume\n  {where}")
+    return kind(f"training ended with exit code {code} before it was done\n  {where}")

@@ -6,43 +6,50 @@ import os
 import sys
 import threading
 import traceback
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.base.artifacts import file_digest, write_bytes, write_json
 from components.base.errors import PipelineError, UserError, nearest
+from components.training.agent import LAUNCH
+from components.training.machines import keep
 from components.training.spec import Plan, plan_from_json
 
 if TYPE_CHECKING:
+    from torch.distributed import TCPStore
+
     from components.training.task import Task
 
 
 def main(out: Path) -> None:
-    """Trains the plan in out/launch.json; on failure leaves out/error.json and exits with 1."""
+    """Trains the plan in the attempt's launch.json; on failure leaves error.json beside it and exits with 1."""
+    folder = out / LAUNCH / os.environ["TORCHELASTIC_RUN_ID"]
     threading.Thread(target=_end_with_launcher, daemon=True).start()
     sys.modules["mlflow"] = None  # DeepSpeed's autotuner, unused here, would spend half of the start importing it
     try:
-        _train(out)
+        _train(out, folder)
     except BaseException as error:
         traceback.print_exc()
-        report(out, error)
+        report(folder, error)
         sys.stderr.flush()
         os._exit(1)  # a rank that waits for this one would keep an orderly exit waiting too
 
 
-def _train(out: Path) -> None:
+def _train(out: Path, folder: Path) -> None:
     import deepspeed
     import torch
     import torch.distributed as dist
 
     from components.training.engine import Trainer
 
-    launch = json.loads((out / "launch.json").read_text())
+    launch = json.loads((folder / "launch.json").read_text())
     plan = plan_from_json(launch["plan"])
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    (folder / f"rank{rank}").touch(exist_ok=False)  # an attempt is prepared for one start; torchrun is to make no other
     check_device(plan.device)
     dist.init_process_group("nccl" if plan.device == "cuda" else "gloo", rank=rank, world_size=world,
-                            init_method=f"file://{out / '.launch' / 'ranks'}")
+                            store=meet(rank, launch["timeout"]), timeout=timedelta(seconds=launch["timeout"]))
     # DeepSpeed would compile a shared-memory collective on first use (a minute, a compiler, files outside the run).
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     deepspeed.init_distributed(verbose=False)  # takes up the group made above
@@ -66,6 +73,14 @@ def _train(out: Path) -> None:
                                            "sha256": file_digest(out / "student.safetensors")})
             emit({"event": "done", "step": task.steps, "steps": task.steps})
     dist.destroy_process_group()
+
+
+def meet(rank: int, timeout: float) -> "TCPStore":
+    """The store of the ranks of this attempt, kept by the first of them."""
+    from torch.distributed import TCPStore
+
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    return TCPStore(host, port, timeout=timedelta(seconds=timeout)) if rank else keep(host, port, timeout)
 
 
 def check_device(device: str) -> None:
@@ -97,7 +112,7 @@ def build(plan: Plan) -> "Task":
     return function(**plan.spec.arguments)
 
 
-def report(out: Path, error: BaseException) -> None:
+def report(folder: Path, error: BaseException) -> None:
     """Writes why, once: the first rank to fail is the one whose reason matters."""
     if isinstance(error, UserError):
         reason = {"kind": "user", "what": error.what, "where": error.where, "mend": error.mend}
@@ -109,10 +124,10 @@ def report(out: Path, error: BaseException) -> None:
         what = f"{type(error).__name__}: {line[0] if line else ''} ({Path(frame.filename).name}:{frame.lineno})"
         reason = {"kind": "crash", "what": what}
     try:
-        with open(out / "error.json", "x") as stream:
+        with open(folder / "error.json", "x") as stream:
             json.dump(reason, stream)
     except OSError:
-        traceback.print_exc()  # a full disk, or another rank was first: the log has both
+        traceback.print_exc()  # a full disk, another rank was first, or another attempt has begun: the log has it
 
 
 def _end_with_launcher() -> None:

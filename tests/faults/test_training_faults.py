@@ -15,8 +15,9 @@ import pytest
 import torch
 
 from components.base.errors import PipelineError, UserError
-from components.training import checkpoints, worker
-from components.training.launch import _alone, _prepare, _reason, _stop, _Tail, history, train
+from components.training import agent, checkpoints, worker
+from components.training.launch import LostError, _alone, _prepare, _reason, _Tail, history, train
+from components.training.machines import Machines
 from components.training.spec import Optimizer, deepspeed_settings, learning_rate, plan_of
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +56,7 @@ def tasks(monkeypatch):
     (changed(optimizer={"lr": 0.1, "schedule": "cosin"}), {}, "must be one of onecycle"),
     (SPEC, {"ranks": 0}, "at least 1"),
     (SPEC, {"threads": 0}, "at least 1"),
+    (SPEC, {"machines": Machines(2, "10.0.0.1:29400")}, "1 must be a multiple of the 2 machines"),
     (SPEC, {"zero": 4}, "one of"),
     (SPEC, {"precision": "fp8"}, "one of"),
     (SPEC, {"device": "tpu"}, "one of"),
@@ -107,19 +109,42 @@ def test_a_missing_gpu_is_said():
         worker.check_device("cuda")
 
 
-@pytest.mark.parametrize("error, kind, expected", [
-    (UserError("no boxes", where="a.json", mend="add some"), UserError, "a.json: no boxes\n  mend: add some"),
-    (PipelineError("step 3: loss term 'x' is nan"), PipelineError, "training stopped: step 3: loss term 'x' is nan"),
-    (ValueError("the shard\nis gone"), PipelineError, "training stopped: ValueError: the shard (test_training"),
+def attempt(out, nodes=1):
+    """An attempt whose ranks have begun."""
+    made = agent.Attempt("a", str(out), "10.0.0.1:29400", nodes, 2, "cpu", 60.0, "")
+    made.folder.mkdir(parents=True)
+    (made.folder / "rank0").touch()
+    (out / "worker.log").touch()
+    return made
+
+
+@pytest.mark.parametrize("error, kind, of_two, expected", [
+    (UserError("no boxes", where="a.json", mend="add some"), UserError, UserError,
+     "a.json: no boxes\n  mend: add some"),
+    (PipelineError("step 3: loss term 'x' is nan"), PipelineError, PipelineError,
+     "training stopped: step 3: loss term 'x' is nan"),
+    (ValueError("the shard\nis gone"), PipelineError, LostError,
+     "training stopped: ValueError: the shard (test_training"),
 ])
-def test_the_first_reason_reaches_the_caller(tmp_path, error, kind, expected):
+def test_the_first_reason_reaches_the_caller(tmp_path, error, kind, of_two, expected):
+    """Of two machines one may have been lost: what says so is worth another attempt."""
+    (tmp_path / "two").mkdir()
+    one, two = attempt(tmp_path), attempt(tmp_path / "two", 2)
     for failure in (error, RuntimeError("connection closed by peer")):  # the second is what the other ranks then see
         try:
             raise failure
         except Exception as raised:
-            worker.report(tmp_path, raised)
-    reason = _reason(tmp_path, 1)
-    assert type(reason) is kind and str(reason).startswith(expected)
+            worker.report(one.folder, raised)
+            worker.report(two.folder, raised)
+    for made, wanted in ((one, kind), (two, of_two)):
+        reason = _reason(made, 1)
+        assert type(reason) is wanted and str(reason).startswith(expected)
+
+
+def test_machines_that_did_not_come_are_missed(tmp_path):
+    made = attempt(tmp_path, 3)
+    (made.folder / "rank0").unlink()
+    assert "3 machines did not meet at 10.0.0.1:29400; run `foveate join`" in str(_reason(made, 1))
 
 
 @pytest.mark.parametrize("log, expected", [
@@ -128,8 +153,9 @@ def test_the_first_reason_reaches_the_caller(tmp_path, error, kind, expected):
     ("nothing of use", "exit code 7 before it was done"),
 ])
 def test_an_end_without_a_reason_is_read_from_the_log(tmp_path, log, expected):
+    made = attempt(tmp_path)
     (tmp_path / "worker.log").write_text(log)
-    reason = str(_reason(tmp_path, 7))
+    reason = str(_reason(made, 7))
     assert expected in reason and str(tmp_path / "worker.log") in reason
 
 
@@ -212,8 +238,8 @@ def test_a_launch_that_ignores_signals_is_stopped_all_the_same(monkeypatch):
     launched = subprocess.Popen([sys.executable, "-c", stubborn], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                 start_new_session=True)
     launched.stdout.read(1)
-    monkeypatch.setattr("components.training.launch.PATIENCE", 0.2)
-    _stop(launched)
+    monkeypatch.setattr("components.training.agent.PATIENCE", 0.2)
+    agent.stop(launched)
     assert launched.returncode == -signal.SIGKILL
     launched.stdout.close()
 
