@@ -53,6 +53,7 @@ def distil(plan: Plan, run: str, dataset: str, splits: str, targets: str, varian
                          machines=machines.wanted(), threads=max(1, (os.cpu_count() or 1) // at_once), stop=stopping)
 
         settings = {name: group for name, group in as_dict(config).items() if name in ("student", "distil")}
+        settings["distil"].pop("ranks")  # another number of them goes on where this one was stopped
         inputs = {"dataset": Dataset(Path(dataset)).version, "splits": Path(splits).name, "seed": plan.seed,
                   "eyes": named.revision(config.encoder.image) if hasattr(config, "encoder") else None,
                   "targets": stage.targets.name if stage.targets else None, "settings": settings}

@@ -1,4 +1,5 @@
-"""The training loop on DeepSpeed: the same losses for any ZeRO stage and number of ranks, and after a kill.
+"""The training loop on DeepSpeed: the same losses for any ZeRO stage and number of ranks, and after a kill, also where
+other numbers of ranks go on.
 
 Randomness, data and learning rate are functions of the step alone, so a resumed run repeats an uninterrupted one.
 """
@@ -7,19 +8,22 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import deepspeed
 import torch
 import torch.distributed as dist
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 
+from components.base.artifacts import write_bytes
 from components.base.errors import PipelineError
-from components.training import checkpoints
+from components.training import checkpoints, universal
 from components.training.spec import Plan, deepspeed_settings, learning_rate
 from components.training.task import Task
 
+BESIDE = "beside.safetensors"
 NAMED = 16  # samples named in a message
 
 
@@ -40,11 +44,7 @@ class Trainer:
     def train(self, resume: int) -> None:
         """Steps `resume` .. task.steps-1, from the checkpoint of `resume` where it is not 0."""
         if resume:
-            _, state = self.engine.load_checkpoint(str(self.folder), tag=checkpoints.tag_of(resume),
-                                                   load_lr_scheduler_states=False)
-            if state is None:
-                raise PipelineError(f"checkpoint {checkpoints.tag_of(resume)} could not be read")
-            self.average = [t.to(self.engine.device) for t in state["ema"]]
+            self._load(checkpoints.tag_of(resume))
         steps, every, began = self.task.steps, self.plan.spec.checkpoint_every, time.monotonic()
         self.emit({"event": "start", "step": resume, "steps": steps, "ranks": self.world, "zero": self.plan.zero,
                    "device": str(self.engine.device)})
@@ -113,11 +113,40 @@ class Trainer:
     def checkpoint(self, step: int) -> None:
         """Saves the state before `step`; it counts once it is sealed."""
         tag = checkpoints.tag_of(step)
-        self.engine.save_checkpoint(str(self.folder), tag=tag, client_state={"ema": self.average})
+        self.engine.save_checkpoint(str(self.folder), tag=tag)
+        beside = self._beside()
         if self.rank == 0:
+            write_bytes(self.folder / tag / BESIDE, save(beside))
             checkpoints.seal(self.folder / tag)
             checkpoints.prune(self.folder)
             self.emit({"event": "checkpoint", "step": step})
+
+    def _beside(self) -> dict[str, torch.Tensor]:
+        """What a checkpoint holds beside DeepSpeed's part, whole: the averages, and the buffers, which its universal
+        form leaves out."""
+        averages = {f"average.{i}": _whole(p, own, self.world)
+                    for i, (p, own) in enumerate(zip(self.trained, self.average, strict=False))}
+        buffers = {f"buffer.{name}": buffer for name, buffer in self._buffers().items()}
+        return {name: t.detach().cpu().clone().contiguous() for name, t in (averages | buffers).items()}
+
+    def _load(self, tag: str) -> None:
+        """Takes up a checkpoint, of this number of ranks or another."""
+        beside = load_file(self.folder / tag / BESIDE)
+        moved = self.plan.zero and len(list((self.folder / tag).glob("*_optim_states.pt"))) != self.world
+        with universal.form(self.engine, self.folder, tag, self.rank) if moved else nullcontext(tag) as read:
+            path, _ = self.engine.load_checkpoint(str(self.folder), tag=read, load_lr_scheduler_states=False)
+        if path is None:
+            raise PipelineError(f"checkpoint {tag} could not be read")
+        for name, buffer in self._buffers().items():
+            buffer.copy_(beside[f"buffer.{name}"])
+        self.average = [_share(p, beside[f"average.{i}"], self.rank).to(self.engine.device)
+                        for i, p in enumerate(self.trained)] if self.average else []
+
+    def _buffers(self) -> dict[str, torch.Tensor]:
+        """The buffers that belong to the model's state."""
+        model = self.engine.module
+        kept = model.state_dict(keep_vars=True)
+        return {name: b for name, b in model.named_buffers(remove_duplicate=False) if name in kept}
 
     def weights(self) -> bytes:
         """The whole model as safetensors: the average where there is one, gathered from all ranks under ZeRO 3."""
@@ -125,8 +154,7 @@ class Trainer:
         averaged = dict(zip(map(id, self.trained), self.average, strict=False))
         tensors = {name: _whole(p, averaged.get(id(p), _local(p)), self.world)
                    for name, p in model.named_parameters(remove_duplicate=False)}
-        kept = model.state_dict(keep_vars=True)
-        tensors |= {name: b for name, b in model.named_buffers(remove_duplicate=False) if name in kept}
+        tensors |= self._buffers()
         return save({name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()})
 
 
@@ -141,6 +169,14 @@ def _whole(parameter: torch.Tensor, local: torch.Tensor, world: int) -> torch.Te
     parts = [torch.empty_like(local) for _ in range(world)]
     dist.all_gather(parts, local.detach().contiguous())
     return torch.cat(parts)[: parameter.ds_numel].view(parameter.ds_shape)  # the last part is padded
+
+
+def _share(parameter: torch.Tensor, whole: torch.Tensor, rank: int) -> torch.Tensor:
+    """The inverse of `_whole`."""
+    if not hasattr(parameter, "ds_tensor"):
+        return whole
+    size, flat = parameter.ds_tensor.numel(), whole.flatten()[rank * parameter.ds_tensor.numel():]
+    return torch.nn.functional.pad(flat[:size], (0, size - len(flat[:size])))
 
 
 def _seed(*parts: int) -> int:

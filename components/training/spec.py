@@ -46,7 +46,8 @@ class TrainingSpec:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A spec and how it is run: the whole of what decides the weights. Checkpoints of one plan serve no other."""
+    """A spec and how it is run: the whole of what decides the weights. Checkpoints of one plan serve no other, but for
+    the number of ranks: batches are global, so another number takes the same steps."""
 
     spec: TrainingSpec
     ranks: int = 1

@@ -210,6 +210,7 @@ def test_checkpoints_of_another_plan_are_not_used(tmp_path):
     (tmp_path / "progress.jsonl").write_text("\n".join(lines) + '\n{"event": "st')  # cut by a kill
     assert _prepare(tmp_path, plan, told.append) == 4 and not told
     assert [event["step"] for event in history(tmp_path)] == [0, 1, 2, 3]
+    assert _prepare(tmp_path, plan_of(SPEC, ranks=2), told.append) == 4 and not told  # takes the same steps
     assert _prepare(tmp_path, other, told.append) == 0
     assert "another plan" in told[0]["text"] and history(tmp_path) == []
 

@@ -60,13 +60,14 @@ def plain_loop(asked):
 
 @pytest.fixture(scope="module")
 def stages(tmp_path_factory):
-    """Every ZeRO stage on two ranks, in one start; the plain loop's results beside them."""
+    """Every ZeRO stage on one rank, then on two, in one start each; the plain loop's results beside them."""
     folder = tmp_path_factory.mktemp("stages")
     asked = spec(8)
-    outer = spec(1) | {"task": "tiny_task:every_stage", "arguments": {"spec": asked, "folder": str(folder)}}
+    outer = spec(1) | {"arguments": {"spec": asked, "folder": str(folder)}}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(HERE))
-        train(outer, folder / "run", ranks=2)
+        train(outer | {"task": "tiny_task:leave_checkpoints"}, folder / "alone")
+        train(outer | {"task": "tiny_task:every_stage"}, folder / "run", ranks=2)
     ranks = [json.loads((folder / f"rank{rank}.json").read_text()) for rank in (0, 1)]
     return folder, ranks, plain_loop(asked)
 
@@ -86,6 +87,17 @@ def test_two_ranks_under_any_zero_stage_train_as_one_plain_loop_does(stages, zer
 @pytest.mark.parametrize("zero", [0, 1, 2, 3])
 def test_a_resumed_run_ends_in_the_same_bits_on_two_ranks(stages, zero):
     assert stages[1][0][str(zero)]["resumed"]
+
+
+@pytest.mark.parametrize("zero", [0, 1, 2, 3])
+def test_two_ranks_go_on_from_the_checkpoint_of_one(stages, zero):
+    folder, (result, _), (losses, _, average) = stages
+    torch.testing.assert_close(result[str(zero)]["moved"], losses[4:], rtol=1e-4, atol=1e-5)
+    tensors = load_file(folder / f"moved{zero}.safetensors")
+    for name, value in average.items():
+        torch.testing.assert_close(tensors[name], value, rtol=1e-3, atol=1e-4)
+    assert tensors["batches"] == 8
+    assert not (folder / f"left{zero}" / "universal").exists()
 
 
 @pytest.mark.parametrize("zero", [0, 1, 2, 3])

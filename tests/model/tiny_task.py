@@ -79,43 +79,61 @@ def build(**arguments) -> QuadrantTask:
     return QuadrantTask(**arguments)
 
 
+def _trainer(spec: dict, zero: int, folder: Path, emit, precision: str = "fp32", **faults):
+    """A trainer of `spec` on the ranks of this run."""
+    import torch.distributed as dist
+
+    from components.training.engine import Trainer
+    from components.training.spec import plan_of
+
+    torch.manual_seed(spec["seed"])
+    world = dist.get_world_size()
+    plan = plan_of(spec, ranks=world, zero=zero, precision=precision)
+    return Trainer(build(**spec["arguments"], **faults), plan, dist.get_rank(), world, folder, emit)
+
+
+def leave_checkpoints(spec: dict, folder: str) -> QuadrantTask:
+    """Trains `spec` under every ZeRO stage, for other numbers of ranks to go on from."""
+    for zero in (0, 1, 2, 3):
+        _trainer(spec, zero, Path(folder) / f"left{zero}", lambda event: None).train(0)
+    return build(steps=1, batch_size=spec["batch_size"])
+
+
 def every_stage(spec: dict, folder: str) -> QuadrantTask:
-    """Trains `spec` under every ZeRO stage on the ranks of this run, whole, resumed and with faults; writes what came.
+    """Trains `spec` under every ZeRO stage on the ranks of this run: whole, resumed, from the checkpoints of
+    `leave_checkpoints`, and with faults; writes what came.
 
     Called where a task is built, so that one start of the ranks serves all stages.
     """
     import torch.distributed as dist
 
     from components.base.errors import PipelineError
-    from components.training.engine import Trainer
-    from components.training.spec import plan_of
 
-    rank, world, out = dist.get_rank(), dist.get_world_size(), Path(folder)
+    rank, out = dist.get_rank(), Path(folder)
 
-    def trainer(zero: int, events: list, precision: str = "fp32", **faults) -> "Trainer":
-        torch.manual_seed(spec["seed"])
-        plan = plan_of(spec, ranks=world, zero=zero, precision=precision)
-        return Trainer(build(**spec["arguments"], **faults), plan, rank, world, out / f"zero{zero}", events.append)
+    def trained(zero: int, place: str = "zero", precision: str = "fp32", since: int = 0, **faults):
+        """The weights, and the "step" events, of training to the end."""
+        events: list = []
+        one = _trainer(spec, zero, out / f"{place}{zero}", events.append, precision, **faults)
+        one.train(since)
+        return one.weights(), [e for e in events if e["event"] == "step"]
 
     results = {}
     for zero in (0, 1, 2, 3):
-        events, errors = [], []
-        whole = trainer(zero, events)
-        whole.train(0)
-        weights = whole.weights()
-        again = trainer(zero, [])
-        again.train(spec["checkpoint_every"])
-        resumed = again.weights()
+        errors, half = [], spec["checkpoint_every"]
+        weights, steps = trained(zero)
+        resumed, _ = trained(zero, since=half)
+        moved, moved_steps = trained(zero, "left", since=half)
         for fault in ("nan_at", "infinite_at"):
             try:
-                trainer(zero, [], **{fault: 1}).train(0)
+                trained(zero, **{fault: 1})
             except PipelineError as error:
                 errors.append(str(error))
-        half: list = []
-        trainer(zero, half, "bf16").train(0)
-        results[zero] = {"steps": [e for e in events if e["event"] == "step"], "errors": errors,
-                         "resumed": resumed == weights, "bf16": [e["loss"] for e in half if e["event"] == "step"]}
+        _, rough = trained(zero, precision="bf16")
+        results[zero] = {"steps": steps, "errors": errors, "resumed": resumed == weights,
+                         "moved": [e["loss"] for e in moved_steps], "bf16": [e["loss"] for e in rough]}
         if rank == 0:
             (out / f"zero{zero}.safetensors").write_bytes(weights)
+            (out / f"moved{zero}.safetensors").write_bytes(moved)
     (out / f"rank{rank}.json").write_text(json.dumps(results))
     return build(steps=1, batch_size=spec["batch_size"])
