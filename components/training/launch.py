@@ -148,7 +148,7 @@ def _attempt(attempt: Attempt, plan: Plan, threads: int, timeout: float, tell: P
     resume = _prepare(out, plan, tell)
     attempt.folder.mkdir(parents=True)
     write_json(attempt.folder / "launch.json", {"plan": plan_to_json(plan), "key": _key(plan), "resume": resume,
-                                                "timeout": timeout})
+                                                "endpoint": attempt.endpoint, "timeout": timeout})
     tail = _Tail(out / "progress.jsonl", tell)
     with calling(attempt), agent(attempt, threads, out / "worker.log") as launched:
         while launched.poll() is None and not stop.is_set():

@@ -1,6 +1,7 @@
 """Which machines train together, where they meet, and on which of their addresses; one alone meets itself on loopback.
 
-They meet in torch's key-value store, kept here on one address: torch, left to itself, would listen on all of them.
+Agents and ranks meet in torch's key-value store, which the machine that calls keeps on one address: torch, left to
+itself, would listen on all of them.
 """
 
 import os
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from components.base.errors import UserError
 
 if TYPE_CHECKING:
-    from torch.distributed import TCPStore
+    from torch.distributed import Store
 
 LOOPBACK = "127.0.0.1"
 ALONE = 1800.0  # seconds that a rank waits for another of its own machine: a machine is not lost to itself
@@ -64,27 +65,28 @@ def place(rendezvous: str) -> tuple[str, int]:
 
 @contextmanager
 def meeting(machines: Machines) -> Iterator[str]:
-    """Inside, this process keeps the store at which the machines meet; yields its "HOST:PORT"."""
+    """Inside, this process keeps the store at which all meet; yields its "HOST:PORT", with the port in use for 0."""
+    from torch.distributed import TCPStore
+
     host, port = place(machines.rendezvous)
     try:
-        kept = keep(host, port, machines.timeout)
+        listener = socket.create_server((host, port), backlog=1024)
     except OSError as error:
         raise UserError(f"cannot listen on {machines.rendezvous}: {error.strerror or error}",
                         where="FOVEATE_RENDEZVOUS", mend="name a free port of an address of this machine") from error
+    port = listener.getsockname()[1]
+    kept = TCPStore(host, port, is_master=True, wait_for_workers=False, master_listen_fd=listener.detach())
     try:
-        yield f"{host}:{kept.port}"
+        yield f"{host}:{port}"
     finally:
         del kept  # which ends it
 
 
-def keep(host: str, port: int, timeout: float) -> "TCPStore":
-    """A store that listens on `host` alone (port 0: any) while it lives. Raises OSError where that cannot be."""
-    from torch.distributed import TCPStore
+def meet(endpoint: str, attempt: str, timeout: float) -> "Store":
+    """Where the ranks of an attempt meet, each of which waits `timeout` seconds for what others are to bring."""
+    from torch.distributed import PrefixStore, TCPStore
 
-    listener = socket.create_server((host, port), backlog=1024)
-    port = listener.getsockname()[1]
-    return TCPStore(host, port, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=timeout),
-                    master_listen_fd=listener.detach())
+    return PrefixStore(attempt, TCPStore(*place(endpoint), timeout=timedelta(seconds=timeout)))
 
 
 def address_towards(endpoint: str) -> str:

@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING
 from components.base.artifacts import file_digest, write_bytes, write_json
 from components.base.errors import PipelineError, UserError, nearest
 from components.training.agent import LAUNCH
-from components.training.machines import keep
+from components.training.machines import meet
 from components.training.spec import Plan, plan_from_json
 
 if TYPE_CHECKING:
-    from torch.distributed import TCPStore
-
     from components.training.task import Task
 
 
@@ -40,6 +38,7 @@ def _train(out: Path, folder: Path) -> None:
     import deepspeed
     import torch
     import torch.distributed as dist
+    from deepspeed.comm.torch import TorchBackend
 
     from components.training.engine import Trainer
 
@@ -48,8 +47,11 @@ def _train(out: Path, folder: Path) -> None:
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     (folder / f"rank{rank}").touch(exist_ok=False)  # an attempt is prepared for one start; torchrun is to make no other
     check_device(plan.device)
+    timeout = timedelta(seconds=launch["timeout"])
     dist.init_process_group("nccl" if plan.device == "cuda" else "gloo", rank=rank, world_size=world,
-                            store=meet(rank, launch["timeout"]), timeout=timedelta(seconds=launch["timeout"]))
+                            store=meet(launch["endpoint"], folder.name, launch["timeout"]), timeout=timeout)
+    # DeepSpeed's own groups would wait half an hour for a machine that is lost.
+    TorchBackend.new_group = lambda self, ranks: dist.new_group(ranks, timeout=timeout)
     # DeepSpeed would compile a shared-memory collective on first use (a minute, a compiler, files outside the run).
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     deepspeed.init_distributed(verbose=False)  # takes up the group made above
@@ -73,14 +75,6 @@ def _train(out: Path, folder: Path) -> None:
                                            "sha256": file_digest(out / "student.safetensors")})
             emit({"event": "done", "step": task.steps, "steps": task.steps})
     dist.destroy_process_group()
-
-
-def meet(rank: int, timeout: float) -> "TCPStore":
-    """The store of the ranks of this attempt, kept by the first of them."""
-    from torch.distributed import TCPStore
-
-    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    return TCPStore(host, port, timeout=timedelta(seconds=timeout)) if rank else keep(host, port, timeout)
 
 
 def check_device(device: str) -> None:
