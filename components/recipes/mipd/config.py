@@ -71,6 +71,8 @@ class Distil:
     """Student training. `teacher` off: labels only, the honest baseline; `label_text`: the labels' own nouns as text on
     the scene vector, the stronger baseline; `shuffle`: each image gets another image's teacher signals, the control.
     `prior`: how far the verb loss discounts that some verbs have more images (logit adjustment, Menon et al. 2021).
+    `start`: a trained student of the same sizes, by the name of its folder below `store/student-distilled/`, from whose
+    weights training begins; "" begins anew.
     """
 
     teacher: bool = True
@@ -83,6 +85,7 @@ class Distil:
     verb_dropout: float = 0.5
     smoothing: float = 0.1
     prior: float = 1.0
+    start: str = ""
     ranks: int = 1
     zero: int = 0
     precision: Literal["fp32", "bf16", "bf16_matmul"] = "bf16_matmul"

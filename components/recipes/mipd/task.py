@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from components.base.config import as_dict, from_dict
+from components.base.errors import UserError
+from components.base.home import home
 from components.datasets.splits import Splits
 from components.datasets.store import Dataset
 from components.encoders import geometry, image
@@ -44,7 +46,7 @@ class MipdTask:
         self.teacher = Targets(targets, split.train, seed, self.settings.shuffle) if self.settings.teacher else None
         self.samples = Situations.of(data, list(split.train), self.lexicon)
         self.features = FeatureCache(features)
-        self.model = Student(config.student)
+        self.model = begin(config)
         seen = [i for i, v in enumerate(self.lexicon.verbs) if v in {*split.verbs["common"], *split.verbs["rare"]}]
         self.tables = losses.Tables(
             self.lexicon.verb_vectors,
@@ -122,6 +124,22 @@ class MipdTask:
             "verbs": list(self.lexicon.verbs),
             "parameters": sum(p.numel() for p in self.model.parameters()),
         }
+
+
+def begin(config: Config) -> Student:
+    """The student to train: a new one, or with the weights of the one that `distil.start` names.
+
+    Raises UserError where there is no trained student of that name and of the sizes wanted.
+    """
+    if not (name := config.distil.start):
+        return Student(config.student)
+    from components.recipes.mipd.inference import load_student
+
+    student, trained = load_student(home() / "store" / "student-distilled" / name)
+    if trained.student != config.student:
+        raise UserError("has other sizes than the student to train", where=f"distil.start={name}",
+                        mend="start anew, or train the same architecture")
+    return student.train().requires_grad_(True)
 
 
 class Targets:
