@@ -17,6 +17,7 @@ import torch
 from components.encoders import named
 from components.encoders.cache import FeatureCache, write_features
 from components.encoders.image import GRID
+from components.encoders.text import WIDTH
 from components.recipes.mipd.config import Architecture
 from components.recipes.mipd.model import Student
 
@@ -52,10 +53,10 @@ def main() -> None:
 def epoch(source, channels: int, count: int) -> float:
     """Seconds of one epoch: features of a batch and of the partners of its composites, forward, backward, step."""
     torch.manual_seed(0)
-    student, rng = Student(Architecture(), channels), np.random.default_rng(0)
+    student, rng = Student(Architecture(), channels, WIDTH), np.random.default_rng(0)
     optimizer = torch.optim.AdamW(student.parameters(), 1e-3)
-    text = torch.nn.functional.normalize(torch.randn(BATCH, 384), dim=-1)
-    roles, present = torch.randn(BATCH, ROLES, 384), torch.ones(BATCH, ROLES, dtype=torch.bool)
+    text = torch.nn.functional.normalize(torch.randn(BATCH, WIDTH), dim=-1)
+    roles, present = torch.randn(BATCH, ROLES, WIDTH), torch.ones(BATCH, ROLES, dtype=torch.bool)
     boxes = torch.full((BATCH, ROLES, 4), 0.5)
     order, began = rng.permutation(count), time.perf_counter()
     for start in range(0, count - BATCH + 1, BATCH):

@@ -190,9 +190,9 @@ def test_a_text_graph_that_strays_is_not_kept(tmp_path, monkeypatch):
     BertModel(BertConfig(hidden_size=64, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64)
               ).save_pretrained(tmp_path / "bert")
     for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"):
-        (tmp_path / "bert" / name).write_bytes((text.model_folder() / name).read_bytes())
+        (tmp_path / "bert" / name).write_bytes((text.get().folder / name).read_bytes())
     with pytest.raises(PipelineError, match="least cosine .* below 1.01"):
-        text_graph.text_encoder(tmp_path / "bert", np.zeros(64, np.float32))
+        text_graph.text_encoder(str(tmp_path / "bert"))
     assert not list((tmp_path / "home" / "store" / "text-graph").glob("*/facts.json"))
 
 

@@ -21,7 +21,7 @@ def unit(*shape: int) -> torch.Tensor:
 @pytest.fixture
 def student() -> Student:
     torch.manual_seed(0)
-    return Student(Architecture(width=48, heads=4, box_width=16, dropout=0.0))
+    return Student(Architecture(width=48, heads=4, box_width=16, dropout=0.0), image.CHANNELS, WIDTH)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from components.base.config import as_dict, from_dict
 from components.datasets.splits import Splits
 from components.datasets.store import Dataset
-from components.encoders import geometry, image
+from components.encoders import geometry, image, text
 from components.encoders.cache import FeatureCache
 from components.recipes.mipd import losses
 from components.recipes.mipd.config import Config
@@ -42,7 +42,8 @@ class SituationTask:
         torch.manual_seed(seed)
         self.config, self.settings, self.seed = config, config.distil, seed
         data, split = Dataset(dataset), Splits.load(splits)
-        self.lexicon = Lexicon.of(data.space)
+        self.language = text.get(config.encoder.text)
+        self.lexicon = Lexicon.of(data.space, self.language)
         self.train = split.train
         self.samples = Situations.of(data, list(split.train), self.lexicon)
         self.features = FeatureCache(features)
@@ -75,7 +76,7 @@ class MipdTask(SituationTask):
     def __init__(self, dataset: Path, splits: Path, features: Path, targets: Path | None, config: Config, seed: int):
         super().__init__(dataset, splits, features, config, seed)
         self.teacher = Targets(targets, self.train, seed, self.settings.shuffle) if self.settings.teacher else None
-        self.model = Student(config.student, self.features.shape[-1])
+        self.model = Student(config.student, self.features.shape[-1], self.lexicon.width)
         self.tables = losses.Tables(
             self.lexicon.verb_vectors,
             self.lexicon.noun_vectors,
