@@ -54,9 +54,8 @@ def distil(plan: Plan, run: str, dataset: str, splits: str, targets: str, varian
                   "targets": stage.targets.name if stage.targets else None, "settings": settings}
         path = here.produce(inputs, work, *recipe_code(plan), "components.training", "components.encoders")
         steps = launch.history(path)
-        for event in steps[:: max(1, len(steps) // 100)]:
-            here.run.log_metrics({"loss": event["loss"], "learning_rate": event["lr"], **event.get("terms", {})},
-                                 step=event["step"])
+        here.run.log_history({e["step"]: {"loss": e["loss"], "learning_rate": e["lr"], **e.get("terms", {})}
+                              for e in steps[:: max(1, len(steps) // 100)]})
         here.says(f"{len(steps):,} steps, loss {steps[-1]['loss']:.3f}")
     return str(path)
 
