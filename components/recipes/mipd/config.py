@@ -102,7 +102,8 @@ class Training:
 class Distil(Training):
     """Student training. `label_text`: the labels' own nouns as text on the scene vector, the stronger baseline without
     a teacher. `prior`: how far the verb loss discounts that some verbs have more images (logit adjustment, Menon et al.
-    2021). `composites`: whether CutMix pictures are learnt from.
+    2021). `composites`: whether CutMix pictures are learnt from. `start`: a trained student of the same sizes, by the
+    name of its folder below `store/student-distilled/`, from whose weights training begins; "" begins anew.
     """
 
     label_text: bool = False
@@ -110,6 +111,7 @@ class Distil(Training):
     smoothing: float = 0.1
     prior: float = 1.0
     composites: bool = True
+    start: str = ""
     terms: Terms = field(default_factory=Terms)
 
 
