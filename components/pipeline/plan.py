@@ -59,9 +59,10 @@ def make(*, recipe: str = "mipd", teacher: str = "", seed: int = 0, fast: bool =
     config = override(config, f"draw.seed={seed}")
     for change in changes:
         config = override(config, change)
-    if (encoder := getattr(config, "encoder", None)) and encoder.image != EMBEDDED:
-        found = located(encoder.image, "encoder.image=", "openai/clip-vit-base-patch16@main or path/to/checkpoint")
-        config = dataclasses.replace(config, encoder=dataclasses.replace(encoder, image=found))
+    if encoder := getattr(config, "encoder", None):
+        found = {kind: located(name, f"encoder.{kind}=", "openai/clip-vit-base-patch16@main or path/to/checkpoint")
+                 for kind, name in as_dict(encoder).items() if name != EMBEDDED}
+        config = dataclasses.replace(config, encoder=dataclasses.replace(encoder, **found))
     for option, path in (("--annotations", annotations), ("--space", space)):
         if path and not data:
             raise UserError("needs the folder of the images", where=option, mend="add --data FOLDER")

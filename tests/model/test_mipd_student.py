@@ -17,6 +17,7 @@ from components.recipes.mipd.model import Student
 from components.recipes.mipd.task import begin
 
 IMAGES, ROLES = 3, 4
+SIZES = image.CHANNELS, WIDTH  # of what the encoders give
 
 
 def unit(*shape: int) -> torch.Tensor:
@@ -26,7 +27,7 @@ def unit(*shape: int) -> torch.Tensor:
 @pytest.fixture
 def student() -> Student:
     torch.manual_seed(0)
-    return Student(Architecture(width=48, heads=4, box_width=16, dropout=0.0))
+    return Student(Architecture(width=48, heads=4, box_width=16, dropout=0.0), *SIZES)
 
 
 @pytest.fixture
@@ -156,15 +157,15 @@ def test_training_may_begin_with_the_weights_of_a_student_of_the_same_sizes(own_
     folder = own_home / "store" / "student-distilled" / "abc"
     folder.mkdir(parents=True)
     torch.manual_seed(3)
-    trained = Student(small.student)
+    trained = Student(small.student, *SIZES)
     save_file(trained.state_dict(), folder / "student.safetensors")
     (folder / "config.json").write_text(json.dumps({"config": as_dict(small)}))
-    begun = begin(dataclasses.replace(small, distil=Distil(start="abc")))
+    begun = begin(dataclasses.replace(small, distil=Distil(start="abc")), *SIZES)
     assert all(torch.equal(a, b) for a, b in zip(begun.parameters(), trained.parameters(), strict=True))
     assert begun.training and all(p.requires_grad for p in begun.parameters())
-    anew = begin(small)
+    anew = begin(small, *SIZES)
     assert not all(torch.equal(a, b) for a, b in zip(anew.parameters(), trained.parameters(), strict=True))
-    with pytest.raises(UserError, match="distil.start=abc: has other sizes or another encoder"):
-        begin(Config(distil=Distil(start="abc")))
+    with pytest.raises(UserError, match="distil.start=abc: has other sizes or other encoders"):
+        begin(Config(distil=Distil(start="abc")), *SIZES)
     with pytest.raises(UserError, match="not a trained student"):
-        begin(dataclasses.replace(small, distil=Distil(start="xyz")))
+        begin(dataclasses.replace(small, distil=Distil(start="xyz")), *SIZES)

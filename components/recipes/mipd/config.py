@@ -23,11 +23,13 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """The frozen encoder that the student sees with: "embedded", or a CLIP, SigLIP, DINOv2 or DINOv3 checkpoint by hub
-    name (NAME@REVISION) or folder. Teachers keep eyes of their own.
+    """The frozen encoders that the student sees with and whose space its words live in: "embedded", or a checkpoint by
+    hub name (NAME@REVISION) or folder; `image` CLIP, SigLIP, DINOv2 or DINOv3, `text` CLIP, SigLIP or a sentence
+    encoder. Teachers keep eyes and words of their own.
     """
 
     image: str = "embedded"
+    text: str = "embedded"
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,4 +35,4 @@ def export(folder: Path, stage: Stage) -> ExportSpec:
                     (torch.randn(2, 3, image.SIZE, image.SIZE),), ("image",), ("vector",), {"image": {0: "batch"}},
                     "static", pictures)
     return ExportSpec("near", (encoder,), namer.tables(), namer.vocabulary(), namer.decoding(),
-                      {"size": image.SIZE, "mean": image.MEAN, "std": image.STD}, text=False)
+                      {"size": image.SIZE, "mean": image.MEAN, "std": image.STD}, text=None)

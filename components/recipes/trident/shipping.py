@@ -35,4 +35,4 @@ def export(folder: Path, stage: Stage) -> ExportSpec:
                     ("pair",), {"attribute": batch, "thing": batch}, None)
     tables = runner.tables | {"pairs": runner.tables["pairs"][runner.candidates]}
     return ExportSpec("trident", (encoder, decoder), tables, runner.vocabulary(), runner.decoding(),
-                      {"size": image.SIZE, "mean": image.MEAN, "std": image.STD}, text=False)
+                      {"size": image.SIZE, "mean": image.MEAN, "std": image.STD}, text=None)
