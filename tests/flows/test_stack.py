@@ -89,7 +89,7 @@ def until(true, what: str, seconds: float = 600):
                 return found
         except OSError:
             pass  # the server is away
-        time.sleep(0.3)
+        time.sleep(1)
     raise AssertionError(f"{what} in {seconds} s; runs: {[(r['state_name'], r['state']['message']) for r in runs()]}")
 
 
