@@ -86,6 +86,7 @@ def cli() -> None:
     Start here:
       foveate run                         the whole pipeline on drawn scenes, about ten minutes on two cores
       foveate predict photo.jpg           what the champion sees in a picture
+      foveate up                          servers and a worker: on new data, a new student follows by itself
       foveate ui                          MLflow and Prefect in the browser
 
     All state lives in ./.foveate (or FOVEATE_HOME). What was done once is not done again: a second run is quick, a
@@ -315,7 +316,8 @@ def _stage(name: str, text: str) -> None:
 
 cli.add_command(rationales)
 cli.add_command(names)
-cli.command()(fresh_commands.retrain)
+for _command in (fresh_commands.up, fresh_commands.status, fresh_commands.down, fresh_commands.retrain):
+    cli.command()(_command)
 for _name, _text in STAGES.items():
     _stage(_name, _text)
 cli.add_command(models)

@@ -5,12 +5,14 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from prefect import flow, task
+from prefect import State, flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.events import emit_event
+from prefect.states import Completed
 
 from components.monitoring.drift import Settings
 from components.pipeline import drift
+from components.registry import models
 
 EVENT = "foveate.drift.detected"
 
@@ -19,8 +21,11 @@ look = task(drift.look, name="look")
 
 @flow(name="drift-monitoring", persist_result=False)
 def watch(recipe: str = "mipd", model: str = "champion", alpha: float = Settings().alpha,
-          window: int = Settings().window) -> dict[str, Any]:
-    """What was found, as JSON. The same predictions looked at twice are one event."""
+          window: int = Settings().window) -> dict[str, Any] | State:
+    """What was found, as JSON. The same predictions looked at twice are one event. Without a champion it does nothing.
+    """
+    if model == models.CHAMPION and models.champion(models.model_name(recipe)) is None:
+        return Completed(name="NothingYet", message=f"{recipe} has no champion yet")
     taken = look(recipe, model, replace(Settings(), alpha=alpha, window=window))
     create_markdown_artifact(f"```\n{drift.told(taken)}\n```", key=f"drift-{recipe}".replace("_", "-"),
                              description="Whether what comes in is what the champion was tested on")

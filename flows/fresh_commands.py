@@ -1,11 +1,13 @@
-"""The commands that keep models fresh: new data, and retraining on it."""
+"""The commands that keep models fresh: new data, retraining on it, and the local stack that does so by itself."""
 
-from typing import get_args
+from typing import Any, get_args
 
 import click
 
-from components.base.errors import UserError
+from components.base.errors import PipelineError, UserError
 from flows.options import FILE, FOLDER, TEACHER, Until, emit
+
+PORT = click.IntRange(1, 65535)
 
 
 @click.argument("source", type=FOLDER)
@@ -21,7 +23,7 @@ def ingest(source, dataset, out, as_json, **options) -> None:
     """Check a folder of images and add what is new in it to a dataset, as a new version.
 
     Repeated and nearly equal images fall away. The first version is split, and its test split stays; later images only
-    train and tune. What is faulty is refused whole.
+    train and tune. What is faulty is refused whole. Where a stack is up (`foveate up`), it is told, and retrains.
 
     \b
     foveate data ingest photos
@@ -37,11 +39,72 @@ def ingest(source, dataset, out, as_json, **options) -> None:
         return
     told, version, text = grow_dataset(source, dataset or "dataset", **options)
     if version:
-        text += f"\n`foveate retrain {version.name}` makes its student"
+        text += f"\n{_tell(version)}"
     if as_json:
         emit(told, "-")
     else:
         click.echo(text)
+
+
+def _tell(version: Any) -> str:
+    """Sends the event of a version where there is a server; says in any case what comes next."""
+    from flows.server import api, prefect_api
+
+    url = api()
+    if not url:
+        return f"no stack is up: `foveate up` retrains by itself, `foveate retrain {version.name}` does it now"
+    with prefect_api():
+        from flows.arrivals import announce
+
+        try:
+            announce(version)
+        except PipelineError as error:
+            return f"{error}; the schedules of the stack find the version when it is back"
+    return f"told Prefect at {url}"
+
+
+@click.option("--prefect-port", type=PORT, help="Default: that of the last time, else a free one.")
+@click.option("--mlflow-port", type=PORT, help="Default: that of the last time, else a free one.")
+@click.option("--deployments", "file", type=FILE, help="Instead of the prefect.yaml of Foveate.")
+def up(prefect_port, mlflow_port, file) -> None:
+    """Start the local stack: Prefect, MLflow and a worker, on loopback, over one state folder.
+
+    It stays up when this command has ended. New versions of datasets are retrained on by themselves.
+
+    \b
+    foveate up
+    foveate up --deployments my-prefect.yaml
+    """
+    from flows import deployments, stack
+
+    file = file or deployments.FILE
+    deployments.read(file)
+    stack.up(prefect_port, mlflow_port)
+    names = deployments.register_on_stack(file)
+    deployments.take_up()
+    for service, shows in (("prefect", "flows, schedules, events"), ("mlflow", "runs, scores, models")):
+        click.echo(f"{service:8} {stack.address(service)}   {shows}")
+    click.echo(f"deployed {', '.join(names)}\n`foveate status` shows it, `foveate down` ends it")
+
+
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+def status(as_json) -> None:
+    """Processes of the stack, datasets, champions and the last runs."""
+    from components.base.text import clean
+    from flows import status as asked
+
+    told = asked.status()
+    if as_json:
+        emit(told, "-")
+    else:
+        click.echo(clean(asked.shown(told)))
+
+
+def down() -> None:
+    """End the local stack; flows under way stop and go on from where they were when they are run again."""
+    from flows import stack
+
+    click.echo("the stack is down" if stack.down() else "no stack runs on this state folder")
 
 
 @click.argument("dataset", default="dataset")

@@ -11,6 +11,7 @@ from flows.evaluation import evaluate
 from flows.ingestion import ingest
 from flows.promotion import promote
 from flows.rationale_generation import generate
+from flows.server import wait_for_server
 from flows.student_distillation import distil
 from flows.teacher_alignment import align
 
@@ -21,11 +22,13 @@ STAGES = {"rationales": generate, "align": align, "distil": distil, "evaluate": 
 @flow(name="foveate", persist_result=False)
 def pipeline(plan: dict, run: str, until: str = "promote") -> dict[str, str]:
     """Runs the stages in order up to `until`; returns {output: folder} of all that was made or was there already."""
+    wait_for_server()
     made = ingest(plan, run)
     plan = asdict(settle(Plan(**plan), made))
     for name, stage in STAGES.items():
         if until == "ingest":
             break
+        wait_for_server()
         made |= stage(plan, run, made)
         if name == until:
             break

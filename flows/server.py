@@ -72,33 +72,59 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def prefect_child() -> Child:
-    """Starts the Prefect server over the state folder's own database."""
-    port = free_port()
+def prefect_server(port: int) -> tuple[list[str], dict[str, str]]:
+    """Module arguments and environment of a Prefect server over the state folder's own database."""
     lay_out(state("prefect"))
     # Its pages ask the API at port 4200 unless they are told otherwise.
     environment = {"PREFECT_HOME": str(state("prefect")), "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api"}
-    return Child("prefect", ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)], port,
-                 "/api/health", IDLE | environment)
+    return ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)], environment
+
+
+def mlflow_server(port: int) -> tuple[list[str], dict[str, str]]:
+    """The same of MLflow's pages over the state folder's tracking database (or MLFLOW_TRACKING_URI)."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{state('mlflow') / 'mlflow.db'}"
+    environment = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+                   "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # processes that nothing here needs
+    return ["mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+            "--backend-store-uri", uri], environment
+
+
+def prefect_child() -> Child:
+    port = free_port()
+    arguments, environment = prefect_server(port)
+    return Child("prefect", arguments, port, "/api/health", IDLE | environment)
 
 
 def mlflow_child() -> Child:
-    """Starts MLflow's pages over the state folder's tracking database (or MLFLOW_TRACKING_URI)."""
     port = free_port()
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{state('mlflow') / 'mlflow.db'}"
-    return Child("mlflow", ["mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-                            "--backend-store-uri", uri], port, "/health", {"MLFLOW_DISABLE_TELEMETRY": "true"})
+    arguments, environment = mlflow_server(port)
+    return Child("mlflow", arguments, port, "/health", environment)
+
+
+def api() -> str | None:
+    """The Prefect server that is there already: PREFECT_API_URL, else that of the stack on this state folder."""
+    from flows import stack
+
+    return os.environ.get("PREFECT_API_URL") or (stack.address("prefect") + "/api" if stack.is_up() else None)
 
 
 @contextmanager
 def prefect_api() -> Iterator[None]:
-    """Inside, Prefect is ready to run flows: on PREFECT_API_URL where that is set, else on a server of our own.
+    """Inside, Prefect is ready to run flows: on the server that is there (see `api`), else on one of our own.
 
     Import Prefect only inside: it reads its settings once. What is imported while the server starts costs no time.
     """
     os.environ.update(QUIET)
     if os.environ.get("PREFECT_API_URL"):
         yield
+        return
+    if found := api():
+        os.environ |= {"PREFECT_API_URL": found, "PREFECT_HOME": str(state("prefect"))}
+        try:
+            yield
+        finally:
+            _say_goodbye()
+            del os.environ["PREFECT_API_URL"]
         return
     os.environ["PREFECT_HOME"] = str(state("prefect"))
     child = prefect_child()
@@ -114,6 +140,15 @@ def prefect_api() -> Iterator[None]:
     finally:
         del os.environ["PREFECT_API_URL"]
         child.stop()
+
+
+def wait_for_server() -> None:
+    """Inside a flow: returns when its server answers. The client of a flow under way tries again for minutes, but the
+    one by which Prefect begins a flow within it gives up at once.
+    """
+    from prefect.client.orchestration import get_client
+
+    get_client(sync_client=True).hello()
 
 
 def _import_ahead() -> None:
@@ -133,7 +168,12 @@ def _say_goodbye() -> None:
 
 
 def serve_pages(say: Callable[[str], None], *, open_browser: bool) -> None:
-    """Serves MLflow and Prefect over what was run, until Ctrl-C."""
+    """Serves MLflow and Prefect over what was run, until Ctrl-C; where the stack is up, says where it serves them."""
+    from flows import stack
+
+    if stack.is_up():
+        say("\n".join(f"{name:8} {stack.address(name)}" for name in stack.HEALTH) + "\nthe stack serves them")
+        return
     children = [mlflow_child(), prefect_child()]
     try:
         for child, shows in zip(children, ("runs, scores, pictures, models", "flows and tasks"), strict=True):

@@ -18,6 +18,7 @@ from components.base.artifacts import digest, write_json
 from components.base.home import home, state
 from components.pipeline import growth
 
+EVERY = "*"  # in place of a name: all datasets
 KEPT = 200  # attempts on record
 DONE = ("promoted", "rejected", "made")
 

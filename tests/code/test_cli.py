@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-c", "from flows.cli import main; main()")
 STAGES = ("rationales", "align", "distil", "evaluate", "export", "promote")
-LISTED = ("run", "predict", "data", "teacher", "names", "retrain", *STAGES, "models", "drift", "join", "ui")
+LISTED = ("run", "predict", "data", "teacher", "names", "up", "status", "down", "retrain", *STAGES, "models", "drift",
+          "join", "ui")
 
 
 def foveate(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess:
@@ -48,7 +49,7 @@ def test_groups_list_their_commands(group, commands):
     assert all(f"\n  {c} " in out for c in commands)
 
 
-@pytest.mark.parametrize("command", ["run", "predict", "retrain", *STAGES, "join"])
+@pytest.mark.parametrize("command", ["run", "predict", "up", "retrain", *STAGES, "join"])
 def test_help_teaches_with_an_example(command):
     out = foveate(command, "--help").stdout
     assert f"\n  foveate {command}" in out
@@ -67,6 +68,9 @@ def test_help_teaches_with_an_example(command):
     (("data", "split", "nowhere", "--out", "x"), "nowhere"),
     (("retrain", "nothing"), "foveate data ingest FOLDER --dataset nothing"),
     (("run", "--dataset", "../x"), "cannot name a dataset"),
+    (("up", "--deployments", "nowhere.yaml"), "nowhere.yaml: cannot be read"),
+    (("up", "--deployments", "pyproject.toml"), "declares no deployments"),
+    (("up", "--prefect-port", "70000"), "not in the range"),
     (("evaluate", "--recipe", "mipt"), "did you mean 'mipd'?"),
     (("evaluate", "compositoin"), "did you mean 'composition'?"),
     (("evaluate", "composition", "--scores", "nowhere.npz", "--pairs", "nowhere.json"), "nowhere.json: cannot be read"),
@@ -86,6 +90,14 @@ def test_a_mistake_is_one_clear_error_and_exit_code_2(arguments, says, own_home)
     assert says.lower() in done.stderr.lower()
     assert "Traceback" not in done.stderr
     assert not (own_home / "store").exists()
+
+
+def test_no_stack_is_told_as_such_and_leaves_no_trace(own_home):
+    assert foveate("down").stdout == "no stack runs on this state folder\n"
+    assert foveate("status").stdout == "stack     down\n"
+    told = json.loads(foveate("status", "--json").stdout)
+    assert not told["up"] and not any(s["healthy"] for s in told["services"].values()) and told["datasets"] == []
+    assert not any(own_home.iterdir())
 
 
 def test_no_champion_yet_says_what_to_do(tmp_path):
