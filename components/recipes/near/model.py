@@ -25,7 +25,7 @@ class Head(nn.Module):
         super().__init__()
         self.adapt = nn.Linear(POOLED, width)
         self.names = nn.Parameter(torch.randn(names, width) / width**0.5)
-        self.log_scale = nn.Parameter(torch.tensor(2.5))
+        self.log_scale = nn.Parameter(torch.tensor([2.5]))  # one number in a row: the engine sends no bare scalars
 
     def vector(self, standard: Tensor) -> Tensor:  # [B, P] -> [B, W] unit
         return F.normalize(self.adapt(standard), dim=-1)

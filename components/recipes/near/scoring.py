@@ -44,8 +44,9 @@ def score(predictions: Sequence[dict[str, Any]], stage: Stage, split: str) -> Re
     groups = np.array([splits.group(c) for c in classes])
     metrics, intervals, per_sample = dict(found.numbers), {}, {}
     each = np.array(classes)
+    masks = {"": np.ones(len(each), bool)} | {f"{g}.": groups == g for g in SLICES}
     for metric, values in found.per_image.items():
-        for name, mask in {"": np.ones(len(each), bool)} | {f"{g}.": groups == g for g in SLICES}.items():
+        for name, mask in masks.items():
             if mask.any():
                 mean, *bounds = bootstrap.interval(values[mask], groups=each[mask] if name else None,
                                                    n=stage.config.evaluate.bootstrap)
