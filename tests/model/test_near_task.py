@@ -15,6 +15,7 @@ from components.evaluation.clustering import cluster_accuracy
 from components.recipes.near.config import Config
 from components.recipes.near.inference import Namer
 from components.recipes.near.methods import PRESETS, Method, resolve
+from components.recipes.near.model import Student
 from components.recipes.near.split import auroc
 from components.recipes.near.task import NearTask
 
@@ -96,6 +97,11 @@ def test_plain_learns_from_the_names_as_they_are():
     task, _ = task_of("plain")
     assert torch.equal(task.model.beliefs.target[0].argmax(1), torch.from_numpy(task.targets.names))
     assert (task.model.beliefs.target.sum(-1) == 1).all() and (task.model.beliefs.target.amax(-1) == 1).all()
+
+
+def test_no_parameter_is_a_bare_scalar():
+    """The training engine sends parameters between processes as bytes, which a tensor of no dimension cannot be."""
+    assert all(p.ndim for p in Student(8, 3).parameters())
 
 
 def test_a_resumed_run_repeats_an_uninterrupted_one(ours):
