@@ -6,7 +6,8 @@ BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.installed
 
 .DELETE_ON_ERROR:
-.PHONY: help run test test-servers ui lint results clean
+
+.PHONY: help run test test-servers ui lint results results-near clean
 
 help:            ## list the commands
 	@sed -n 's/^\([a-z-]*\): .*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -28,6 +29,9 @@ lint: $(STAMP)   ## style
 
 results: $(STAMP)  ## re-make docs/results: the ablation of mipd over five seeds (takes hours; goes on when killed)
 	$(BIN)/foveate ablate mipd $(ARGS)
+
+results-near: $(STAMP)  ## re-make docs/results/near.* (five seeds, both regimes; takes about ten minutes)
+	$(BIN)/python -m benchmarks.near_results $(ARGS)
 
 clean:           ## remove the environment and caches; the state folder stays
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis

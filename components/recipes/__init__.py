@@ -5,7 +5,7 @@ import importlib.util
 
 from components.base.errors import UserError, nearest
 
-NAMES = ("mipd", "mipd-released")
+NAMES = ("mipd", "mipd-released", "near")
 BUILT_ON = {"mipd-released": "mipd"}  # whose parts a recipe shares
 
 

@@ -153,6 +153,7 @@ class Recipe(Protocol):
     measure: str  # what `headline` shares of, in words
     headline: Mapping[str, str]  # {column of the headline: metric of the report}
     suite: str  # the quality suite of what the teacher said
+    blind: bool  # true labels are met in scoring alone: samples are asked about and read without theirs
 
     def config(self, *, fast: bool = False) -> Any:
         """The complete nested settings (frozen dataclasses); `fast` the smaller ones for a quick run.

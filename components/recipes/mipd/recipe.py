@@ -44,6 +44,7 @@ class Mipd:
         "harmonic": "harmonic",
     }
     suite = "rationales"
+    blind = False
 
     def config(self, *, fast: bool = False) -> Config:
         if not fast:

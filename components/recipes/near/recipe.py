@@ -39,6 +39,7 @@ class Near:
     headline = {"clusters": "cluster_accuracy", "rare": "rare.cluster_accuracy", "meaning": "semantic_accuracy",
                 "NMI": "nmi", "ARI": "ari"}
     suite = "short"
+    blind = True
 
     def config(self, *, fast: bool = False) -> Config:
         if not fast:

@@ -39,6 +39,7 @@ class Trident:
     measure = "Share of test images whose pair is right at the bias chosen on validation; AUC over all biases"
     headline = {"seen": "seen.top1", "unseen": "unseen.top1", "harmonic": "harmonic", "AUC": "auc"}
     suite = "short"
+    blind = False
 
     def config(self, *, fast: bool = False) -> Config:
         if not fast:
