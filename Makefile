@@ -6,10 +6,10 @@ BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.installed
 
 .DELETE_ON_ERROR:
-.PHONY: help run test ui lint results clean
+.PHONY: help run test ui lint results results-trident clean
 
 help:            ## list the commands
-	@sed -n 's/^\([a-z]*\): .*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\): .*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 run: $(STAMP)    ## images to a gated, promoted edge student (options: ARGS="--fast --seed 1")
 	$(BIN)/foveate run $(ARGS)
@@ -25,6 +25,9 @@ lint: $(STAMP)   ## style
 
 results: $(STAMP)  ## re-make docs/results: the ablation of mipd over five seeds (takes hours; goes on when killed)
 	$(BIN)/foveate ablate mipd $(ARGS)
+
+results-trident: $(STAMP)  ## re-make docs/results/trident.md (five worlds of pairs)
+	$(BIN)/python -m benchmarks.trident_results $(ARGS)
 
 clean:           ## remove the environment and caches; the state folder stays
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis
