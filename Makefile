@@ -6,16 +6,19 @@ BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.installed
 
 .DELETE_ON_ERROR:
-.PHONY: help run test ui lint results results-trident clean
+.PHONY: help run test test-servers ui lint results results-trident clean
 
 help:            ## list the commands
-	@sed -n 's/^\([a-z-]*\): .*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\): .*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
 
 run: $(STAMP)    ## images to a gated, promoted edge student (options: ARGS="--fast --seed 1")
 	$(BIN)/foveate run $(ARGS)
 
 test: $(STAMP)   ## all tests (options: ARGS="tests/code -k config")
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-servers: $(STAMP)  ## the servers of infra/ for real, natively (needs PostgreSQL's programs; minutes)
+	FOVEATE_TEST_SERVERS=1 $(BIN)/python -m pytest tests/flows/test_servers.py
 
 ui: $(STAMP)     ## MLflow and Prefect in the browser, over what was run
 	$(BIN)/foveate ui

@@ -38,8 +38,10 @@ def main() -> None:
     parser.add_argument("--set", dest="changes", nargs="*", default=list(BUDGET), help="the declared budget")
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     options = parser.parse_args()
-    found = {seed: one_seed(seed, options.judge, tuple(options.changes)) for seed in options.seeds}
-    write(found, options)
+    found = {}
+    for seed in options.seeds:
+        found[seed] = one_seed(seed, options.judge, tuple(options.changes))
+        write(found, options)
 
 
 def one_seed(seed: int, judge: str, changes: tuple[str, ...]) -> dict[str, dict[str, Any]]:

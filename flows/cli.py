@@ -10,7 +10,18 @@ import click
 from components.base.errors import PipelineError, UserError
 from flows import cli_files
 from flows.name_commands import names
-from flows.options import FILE, FOLDER, TEACHER, Commands, emit, limit_options, plan_options, run_until, verbose_option
+from flows.options import (
+    FILE,
+    FOLDER,
+    TEACHER,
+    Commands,
+    emit,
+    limit_options,
+    plan_options,
+    run_until,
+    verbose_option,
+    words_of,
+)
 from flows.rationale_commands import rationales
 
 INTERRUPTED = 130
@@ -100,24 +111,30 @@ def run(plan: Any, **options: Any) -> None:
 @cli.command()
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--among", "--verbs", "verbs", help="Verbs (or names) to choose between instead, separated by commas.")
-@click.option("--nouns", help="Things that may fill the roles instead, separated by commas.")
+@click.option("--nouns", help="Further things that may fill the roles, likewise.")
+@click.option("--roles", help="Roles to fill for every verb instead of its own, likewise.")
 @click.option("--model", default="champion", show_default=True, help="champion, a version number, or a bundle folder.")
 @click.option("--overlay", type=FOLDER, help="Draw the predictions on the images, into this folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of sentences.")
 @click.option("--recipe", default="mipd", show_default=True, help="Whose champion.")
-def predict(images, verbs, nouns, model, overlay, as_json, recipe) -> None:
+def predict(images, verbs, nouns, roles, model, overlay, as_json, recipe) -> None:
     """Say who does what with what, where, in pictures.
 
     \b
     foveate predict photo.jpg
     foveate predict *.jpg --verbs "surfing, feeding a dog" --overlay out
+    foveate predict photo.jpg --roles "agent, tool, place" --nouns "selfie stick"
+    foveate predict photo.jpg --verbs @activities.txt
     foveate predict photo.png --model path/to/bundle --json
+
+    Names need not be known to the model. One may bring its meaning, as in "kitesurfing: riding waves pulled by a kite".
+    Instead of names, @FILE takes those of a file, one a line.
     """
     from components.pipeline.prediction import predict_files
 
-    words = [[w.strip() for w in text.split(",") if w.strip()] if text else None for text in (verbs, nouns)]
-    predictions, sentences = predict_files(images, model=model, recipe=recipe, verbs=words[0], nouns=words[1],
-                                           overlay=overlay)
+    words = {kind: words_of(text, f"--{kind}") if text else None
+             for kind, text in (("verbs", verbs), ("nouns", nouns), ("roles", roles))}
+    predictions, sentences = predict_files(images, model=model, recipe=recipe, overlay=overlay, **words)
     if as_json:
         emit(predictions, "-")
     else:
@@ -219,21 +236,23 @@ def teacher_info(spec) -> None:
 
 
 @teacher.command("ask")
-@click.argument("image", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--question", default="Describe the picture in one sentence.", show_default=True)
 @click.option("--among", default="", help="Candidate texts to choose between, separated by commas.")
 @click.option("--teacher", "spec", default="embedded", show_default=True, metavar="SPEC", help=TEACHER)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
-def teacher_ask(image, question, among, spec, as_json) -> None:
-    """Ask the teacher about a picture: `foveate teacher ask photo.jpg --among "surfing, sailing"`.
+def teacher_ask(images, question, among, spec, as_json) -> None:
+    """Ask the teacher about a picture, or about several at once.
 
     \b
+    foveate teacher ask photo.jpg --among "surfing, sailing"
+    foveate teacher ask before.jpg after.jpg --question "What has changed?" --teacher openai:MODEL@URL
     foveate teacher ask photo.jpg --teacher openai:qwen2.5vl:7b@http://127.0.0.1:11434/v1
     foveate teacher ask photo.jpg --teacher transformers:path/to/checkpoint --question "What is odd here?" --json
     """
     from components.pipeline.commands import ask_teacher
 
-    said = ask_teacher(image, question, [t.strip() for t in among.split(",") if t.strip()], spec)
+    said = ask_teacher(images, question, [t.strip() for t in among.split(",") if t.strip()], spec)
     if as_json:
         emit(said, "-")
     else:

@@ -59,7 +59,16 @@ def emit(value: Any, where: str) -> None:
         write_json(Path(where).absolute(), value)
 
 
-TEACHER = "The teacher that is asked: embedded, transformers:..., openai:... or recorded:... (foveate teacher --help)."
+def words_of(text: str, option: str) -> list[str]:
+    """Names separated by commas; or those of the file after an @, one a line, in which names may hold commas."""
+    if not text.startswith("@"):
+        return [word.strip() for word in text.split(",") if word.strip()]
+    from components.base.errors import UserError
+
+    try:
+        return [line.strip() for line in Path(text[1:]).read_text("utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError("cannot be read", where=f"{option} {text}", mend="give a file with one name a line") from error
 
 
 def plan_options(command: Callable) -> Callable:

@@ -38,7 +38,7 @@ class Request:
 
     @property
     def prompt(self) -> str:
-        return self.body["messages"][0]["content"][1]["text"]
+        return self.body["messages"][0]["content"][-1]["text"]
 
 
 class ChatServer:
@@ -142,10 +142,12 @@ async def _read(reader: asyncio.StreamReader) -> Request:
 
 
 def answer(body: dict[str, Any]) -> str:
-    """The strongest colour of the picture, as the question wants it."""
-    picture, text = body["messages"][0]["content"]
-    data = base64.b64decode(picture["image_url"]["url"].partition("base64,")[2])
-    colour = int(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).mean((0, 1)).argmax())
+    """The strongest colour of the picture, as the question wants it; of several pictures, one after the other."""
+    *pictures, text = body["messages"][0]["content"]
+    data = [base64.b64decode(p["image_url"]["url"].partition("base64,")[2]) for p in pictures]
+    colour, *more = (int(np.asarray(Image.open(io.BytesIO(d)).convert("RGB")).mean((0, 1)).argmax()) for d in data)
+    if more:
+        return " then ".join(COLOURS[c] for c in (colour, *more))
     if "likeliest" in json.dumps(body):
         number = int(re.search(rf"(\d+)\. {COLOURS[colour]}", text["text"])[1])
         return json.dumps({"likeliest": [{"number": number, "probability": 0.9}]})

@@ -110,19 +110,19 @@ class FeatureCache:
                 )
 
 
-def dataset_features(dataset: Path, progress: Callable[[int], None] | None = None) -> Path:
-    """The features folder of a whole dataset under the default image encoder, computed at the first call."""
+def dataset_features(dataset: Path, progress: Callable[[int], None] | None = None, encoder: str = "embedded") -> Path:
+    """The features folder of a whole dataset under an image encoder (see `named.get`), computed at the first call."""
     from components.datasets.images import fit, load_image
     from components.datasets.store import Dataset
-    from components.encoders import image
+    from components.encoders import named
 
-    data = Dataset(dataset)
+    data, eyes = Dataset(dataset), named.get(encoder)
 
     def pictures() -> Iterable[tuple[str, np.ndarray]]:
         for sample in data.samples():
-            yield sample.id, fit(load_image(sample.image, sample.name), image.SIZE)
+            yield sample.id, fit(load_image(sample.image, sample.name), eyes.size)
 
     def work(out: Path) -> None:
-        write_features(pictures(), image.features, out, revision=image.REVISION, progress=progress)
+        write_features(pictures(), eyes.features, out, revision=eyes.revision, progress=progress)
 
-    return produce("features", {"dataset": data.version, "encoder": image.REVISION}, work)[0]
+    return produce("features", {"dataset": data.version, "encoder": eyes.revision}, work)[0]

@@ -70,11 +70,13 @@ def _balance(scores: np.ndarray, truth: np.ndarray, groups: Sequence[np.ndarray]
     weights = np.stack([_weights(truth, side, average) for side in sides if side.any()])  # [groups + 1, N]
     compete = seen | pseudo if rivals is None else seen | pseudo | rivals
     share = seen * (1.0 if evidence is None else evidence)  # [V]
-    tried, means = np.linspace(0, np.ptp(scores[:, compete]), tries), np.zeros(tries)
-    for i, penalty in enumerate(tried):
-        right = weights @ (np.where(compete, scores - penalty * share, -np.inf).argmax(1) == truth)  # [groups + 1]
-        means[i] = len(right) / (1 / right).sum() if right.all() else 0.0
-    return tried, means
+    tried = np.linspace(0, np.ptp(scores[:, compete]), tries)
+    right = np.stack([weights @ (np.where(compete, scores - penalty * share, -np.inf).argmax(1) == truth)
+                      for penalty in tried])  # [tries, groups + 1]
+    if not right.all(1).any():  # some group is never right: half of its least image stands for it, so the others count
+        right = np.maximum(right, [w[w > 0].min() / 2 for w in weights])
+    with np.errstate(divide="ignore"):
+        return tried, right.shape[1] / (1 / right).sum(1)
 
 
 def _weights(truth: np.ndarray, of_side: np.ndarray, average: str) -> np.ndarray:

@@ -60,10 +60,10 @@ def write(table: Table, out: Path) -> None:
         "recipe": table.recipe, "seeds": table.seeds, "budget": {table.budget: list(grid.budgets[table.budget])},
         "variants": {name: {"settings": list(grid.variants[name].changes),
                             "recipe": grid.variants[name].recipe or table.recipe,
-                            **{c: table.values(name, c) for c in grid.columns}} for name in table.reports},
+                            **{c: table.values(name, c) for c in grid.columns},
+                            "protocol": [r.protocol for r in table.reports[name].values()]} for name in table.reports},
         "teacher": {str(seed): dict(found) for seed, found in table.teacher.items()},
         f"gain_of_{grid.subject}": gains,
-        "protocol": table.reports[grid.subject][table.seeds[0]].protocol,
     })
     if any(gains.values()):
         plots.differences(gains, out / "ablation.png", title=f"{grid.subject} minus each variant, points")
@@ -75,6 +75,8 @@ def page(table: Table, gains: Mapping[str, Mapping[str, Sequence[float]]]) -> st
     grid, seeds = table.grid, table.seeds
     columns = [c for c in grid.columns if table.values(grid.subject, c)]
     command = f"foveate ablate {table.recipe} --budget {table.budget} " + f"--seeds {','.join(map(str, seeds))}"
+    if set(table.reports) < set(grid.variants):
+        command += "".join(f' --only "{name}"' for name in table.reports if name != grid.subject)
     budget = ", ".join(grid.budgets[table.budget]) or "every setting at its default"
     lines = [
         f"# Ablation of {table.recipe}", "",
@@ -94,7 +96,8 @@ def page(table: Table, gains: Mapping[str, Mapping[str, Sequence[float]]]) -> st
             "", "![differences](ablation.png)",
         ]
     protocol = table.reports[grid.subject][seeds[0]].protocol
-    lines += ["", "Protocol of every row:", "", *rows(["", ""], [[k, str(v)] for k, v in protocol.items()])]
+    lines += ["", f"Protocol of {grid.subject}, seed {seeds[0]}; that of every row and seed is in `ablation.json`:", "",
+              *rows(["", ""], [[k, str(v)] for k, v in protocol.items()])]
     return "\n".join([*lines, ""])
 
 

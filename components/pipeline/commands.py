@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,19 +114,24 @@ def describe_teacher(spec: str) -> dict[str, Any]:
     return out | ({"answers": teacher.count} if hasattr(teacher, "count") else {})
 
 
-def ask_teacher(image: Path, question: str, candidates: list[str], spec: str) -> dict[str, Any]:
-    """What the teacher says of a picture in its own words, and of candidates their probabilities, likeliest first.
+def ask_teacher(images: Sequence[Path], question: str, candidates: list[str], spec: str) -> dict[str, Any]:
+    """What the teacher says of one or more pictures in its own words, and of candidates their probabilities (one
+    picture only), likeliest first.
 
     Raises PipelineError where it has no answer.
     """
     from components import teachers
-    from components.base.errors import PipelineError
+    from components.base.errors import PipelineError, UserError
     from components.datasets.images import load_image
     from components.datasets.schema import sample_id
-    from components.teachers.protocol import Question, View
+    from components.teachers.protocol import Question, View, together
 
-    pixels = load_image(image)
-    view, asked = View(sample_id(image.read_bytes()), lambda: pixels), teachers.get(spec)
+    if candidates and len(images) > 1:
+        raise UserError("looks at one picture", where="--among", mend="give one picture, or ask in words")
+    loaded = [load_image(image) for image in images]
+    view = together([View(sample_id(image.read_bytes()), lambda pixels=pixels: pixels)
+                     for image, pixels in zip(images, loaded, strict=True)])
+    asked = teachers.get(spec)
     said = asked.answer([view], [Question("free", question, "ask/1")])[0]
     if said.failure:
         raise PipelineError(f"teacher '{asked.identity.name}' has no answer: {said.failure}")

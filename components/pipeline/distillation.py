@@ -8,6 +8,7 @@ from typing import Any
 from components import recipes
 from components.base.config import as_dict
 from components.datasets.store import Dataset
+from components.encoders import named
 from components.pipeline.plan import Plan
 from components.pipeline.steps import recipe_code, stage_of, step
 from components.recipes.protocol import Baseline
@@ -50,6 +51,7 @@ def distil(plan: Plan, run: str, dataset: str, splits: str, targets: str, varian
 
         settings = {name: group for name, group in as_dict(config).items() if name in ("student", "distil")}
         inputs = {"dataset": Dataset(Path(dataset)).version, "splits": Path(splits).name, "seed": plan.seed,
+                  "eyes": named.revision(config.encoder.image) if hasattr(config, "encoder") else None,
                   "targets": stage.targets.name if stage.targets else None, "settings": settings}
         path = here.produce(inputs, work, *recipe_code(plan), "components.training", "components.encoders")
         steps = launch.history(path)

@@ -39,7 +39,8 @@ def draw(plan: Plan, run: str, dataset: str, scores: Mapping[str, str], teacher:
             if not tables[student]:
                 _pictures(recipe, data, made, part / "unjudged.jpg")
                 return
-            plots.headline(evaluation.rows(plan, scores, teacher), part / "headline.png", title=recipe.measure)
+            rows = {model: row for model, row in evaluation.rows(plan, scores, teacher).items() if row}
+            plots.headline(rows, part / "headline.png", title=recipe.measure)
             _plots(recipe, tables, part)
             judged = tables[student]["reliability"]
             right = dict(zip(judged["images"], judged["right"], strict=True))

@@ -10,6 +10,7 @@ from components import recipes, teachers
 from components.base.artifacts import file_digest
 from components.base.config import as_dict, from_dict, override
 from components.base.errors import UserError
+from components.encoders.checkpoint import EMBEDDED, located
 from components.recipes.protocol import DRAWN
 
 
@@ -49,6 +50,9 @@ def make(*, recipe: str = "mipd", teacher: str = "", seed: int = 0, fast: bool =
     config = override(config, f"draw.seed={seed}")
     for change in changes:
         config = override(config, change)
+    if (encoder := getattr(config, "encoder", None)) and encoder.image != EMBEDDED:
+        found = located(encoder.image, "encoder.image=", "openai/clip-vit-base-patch16@main or path/to/checkpoint")
+        config = dataclasses.replace(config, encoder=dataclasses.replace(encoder, image=found))
     for option, path in (("--annotations", annotations), ("--space", space)):
         if path and not data:
             raise UserError("needs the folder of the images", where=option, mend="add --data FOLDER")

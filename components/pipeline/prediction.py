@@ -10,7 +10,8 @@ from components.datasets.schema import sample_id
 
 
 def predict_files(files: Sequence[Path], *, model: str, recipe: str, verbs: Sequence[str] | None = None,
-                  nouns: Sequence[str] | None = None, overlay: Path | None = None) -> tuple[list[dict], list[str]]:
+                  nouns: Sequence[str] | None = None, roles: Sequence[str] | None = None,
+                  overlay: Path | None = None) -> tuple[list[dict], list[str]]:
     """Predictions of image files in order, and each as a sentence; drawn into the folder `overlay` where one is given.
 
     Raises UserError for a file that is no image (before anything is written) and for an unknown model.
@@ -21,7 +22,7 @@ def predict_files(files: Sequence[Path], *, model: str, recipe: str, verbs: Sequ
     contents = [_read(f) for f in files]
     images = [load_image(data, str(f)) for f, data in zip(files, contents, strict=True)]
     predictor = Predictor(_bundle(model, recipe))
-    found = as_named(predictor.predict(images, verbs=verbs, nouns=nouns), [f.name for f in files],
+    found = as_named(predictor.predict(images, verbs=verbs, nouns=nouns, roles=roles), [f.name for f in files],
                      [sample_id(data) for data in contents])
     if overlay:
         _draw(files, images, found, overlay, predictor.labels)

@@ -82,7 +82,8 @@ def write_report(plan: Plan, run: str, made: Mapping[str, str]) -> str:
             subject="distilled", measure=recipe.measure,
             headline=rows if any(rows.values()) else {}, numbers=_numbers(found.metrics),
             averaging=f"mean over {recipe.labels}",
-            protocol=found.protocol, pictures=[p for p in pictures if p.path.suffix == ".jpg"],
+            protocol=found.protocol, tables=[report.Table(**shown) for shown in found.tables.get("shown", ())],
+            pictures=[p for p in pictures if p.path.suffix == ".jpg"],
             plots=[p for p in pictures if p.path.suffix == ".png"], edge=facts["shown"],
             data={"dataset": f"{data.name} {data.version[:12]}"} | {k: v[:12] for k, v in versions(made).items()},
             settings=plan.settings, made={"MLflow run": run, "code": code_version("components", "flows")[:16]})

@@ -125,7 +125,8 @@ class Report:
     `per_sample` {metric: {image name: score}} for paired comparison, `protocol` the conditions in words (what of
     held-out classes was known, what competes). `tables` is what pictures are drawn from, of the scored images: "labels"
     {true label: {"group", "top1", "count"}}, "confusion" {"truth", "predicted": true labels or names [N]} and
-    "reliability" {"images": names, "confidence", "right" [N]}; empty where nothing could be scored.
+    "reliability" {"images": names, "confidence", "right" [N]}, and "shown", further tables of the written report
+    (fields of `components.evaluation.report.Table`); empty where nothing could be scored.
     """
 
     metrics: dict[str, float]

@@ -38,20 +38,22 @@ class Predictor:
         self._text: TextEncoder | None = None
 
     def predict(self, images: Sequence[np.ndarray], *, verbs: Sequence[str] | None = None,
-                nouns: Sequence[str] | None = None, top: int = 5,
+                nouns: Sequence[str] | None = None, roles: Sequence[str] | None = None, top: int = 5,
                 also: Sequence[Sequence[str]] | None = None) -> list[dict[str, Any]]:
         """One prediction per image (uint8 [H, W, 3], any sizes), in order:
 
-        {`labels`: ranked names, "scores": their probabilities, "confident": bool}, where the bundle has a decoder with
-        "frames": {verb: {role: {"noun", "name", "score", "box": [x1, y1, x2, y2] in pixels of the image, or None}}} of
-        the best `top`.
+        {`labels`: ranked names, "scores": their probabilities, "confident": whether any of them fits}; where the bundle
+        has a decoder also "fits", the probability that any of the verbs is the image's, and "frames" of the best `top`:
+        {verb: {role: {"noun", "name", "score", "box": [x1, y1, x2, y2] in pixels of the image or None, "box_score"}}}.
         `verbs`, when given, are the only ones that compete (several words are fine: "feeding a dog"); `nouns` join the
-        vocabulary's. `also` names further verbs of the vocabulary to frame for each image, as scoring needs.
+        vocabulary's; `roles` are those of every frame, instead of the vocabulary's. A name may bring its meaning,
+        "kitesurfing: riding waves on a board, pulled by a kite", and then stands for both texts. `also` names further
+        verbs of the vocabulary to frame for each image, as scoring needs.
         Raises UserError for something that is not an image, a name without words, or nouns where they are not text.
         """
         for number, image in enumerate(images):
             _check(image, number)
-        given = self._given(verbs, nouns)
+        given = self._given(verbs, nouns, roles)
         out: list[dict[str, Any]] = []
         for start in range(0, len(images), BATCH):
             some = images[start:start + BATCH]
@@ -65,31 +67,35 @@ class Predictor:
         (name,) = self._encoder.inputs
         return self._encoder({name: batch})
 
-    def _given(self, verbs: Sequence[str] | None, nouns: Sequence[str] | None) -> dict[str, Any]:
+    def _given(self, verbs: Sequence[str] | None, nouns: Sequence[str] | None,
+               roles: Sequence[str] | None) -> dict[str, Any]:
         """Names given as text, as the recipe's decoding takes them: vectors where the bundle has a text encoder."""
         if "text/tokenizer.json" in self.bundle.manifest["files"]:
             if nouns is not None and self._tables["nouns"].shape[1] != self._tables["verbs"].shape[1]:
                 raise UserError("this student's nouns are a closed list", where="--nouns", mend="leave --nouns out")
             return {f"extra_{kind}": self._vectors(names, kind) for kind, names in
-                    (("verbs", verbs), ("nouns", nouns)) if names is not None}
-        if nouns is not None:
-            raise UserError("this student knows no nouns", where="--nouns", mend="leave --nouns out")
+                    (("verbs", verbs), ("nouns", nouns), ("roles", roles)) if names is not None}
+        for kind, names in (("nouns", nouns), ("roles", roles)):
+            if names is not None:
+                raise UserError(f"this student knows no {kind}", where=f"--{kind}", mend=f"leave --{kind} out")
         return {} if verbs is None else {"among": verbs}
 
     def _vectors(self, names: Sequence[str], kind: str) -> dict[str, np.ndarray]:
-        """Unit vectors of names given as text; a listed verb keeps its own name, vector and frame."""
-        wanted = list(dict.fromkeys(" ".join(name.split()) for name in names))
+        """Unit vectors of names given as text; a listed verb or role keeps its own name, vector and frame."""
+        wanted = dict.fromkeys(" ".join(name.split()) for name in names)
         if not wanted:
             raise UserError("no names given", where=f"--{kind}", mend=f"name some, or leave --{kind} out")
-        listed = list(self.vocabulary[self.labels])
-        rows = {name.casefold(): i for i, name in enumerate(listed)} if kind == "verbs" else {}
+        key = {"verbs": self.labels}.get(kind, kind)
+        listed = {name.casefold(): (name, vector) for name, vector in
+                  zip(self.vocabulary[key], self._tables[key], strict=True)} if kind != "nouns" else {}
         vectors: dict[str, np.ndarray] = {}
-        for name in wanted:
-            row = rows.get(name.casefold())
-            if row is None:
-                vectors[name] = self._embed(name)
-            else:
-                vectors[listed[row]] = self._tables[self.labels][row]
+        for text in wanted:
+            name, _, meaning = (part.strip() for part in text.partition(":"))
+            name, vector = listed.get(name.casefold()) or (name, self._embed(name))
+            if meaning:
+                vector = vector + self._embed(meaning)
+                vector = vector / np.linalg.norm(vector)
+            vectors[name] = vector
         return vectors
 
     def _embed(self, name: str) -> np.ndarray:

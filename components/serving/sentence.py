@@ -20,14 +20,17 @@ UNCOUNTED = frozenset((
 
 
 def sentence(prediction: Mapping[str, Any], vocabulary: Mapping[str, Any], labels: str = "verbs") -> str:
-    """One English sentence for the best of `labels`; a low confidence opens it with "Not sure, perhaps:"."""
+    """One English sentence for the best of `labels`; where none fits, it says so first."""
     verb = prediction[labels][0]
     frame = prediction.get("frames", {}).get(verb, {})
     nouns = {role.upper(): entry["name"] for role, entry in frame.items() if entry["noun"]}
-    abstract = vocabulary[labels].get(verb, {}).get("abstract", "")
+    listed = vocabulary[labels].get(verb, {})
+    own = frame.keys() <= {*listed.get("order", frame)}  # else roles were given, which the template does not know
+    abstract = listed.get("abstract", "") if own else ""
     text = _fill(abstract, nouns) if abstract else _plain(verb, nouns)
-    text = text[:1].upper() + text[1:]
-    return text if prediction.get("confident", True) else f"Not sure, perhaps: {text[:1].lower()}{text[1:]}"
+    if not prediction.get("confident", True):
+        return f"No {labels.removesuffix('s')} fits well; the nearest: {text[:1].lower()}{text[1:]}"
+    return text[:1].upper() + text[1:]
 
 
 def _fill(abstract: str, nouns: Mapping[str, str]) -> str:

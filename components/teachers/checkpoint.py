@@ -1,40 +1,15 @@
-"""Loads an image-text checkpoint by hub name or folder: a pinned revision, safetensors only, none of its own code."""
+"""Loads an image-text checkpoint that was found, with its processor: safetensors only, none of its own code."""
 
 from pathlib import Path
 
 import torch
 import transformers
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 from transformers.utils import logging
 
-from components.base.artifacts import digest, file_digest
 from components.base.errors import UserError
-
-FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")  # what is fetched, read and digested: no pickles
-LOCAL = {"local_files_only": True, "trust_remote_code": False}
-
-
-def find(where: str) -> tuple[Path, str, str]:
-    """(folder, name, revision) of a checkpoint: the commit for a name on the hub, a sha256 over the files of a folder.
-
-    Raises UserError where the hub has no such checkpoint, or cannot be reached and nothing was fetched before.
-    """
-    if (folder := Path(where)).is_dir():
-        files = sorted(f for pattern in FILES for f in folder.glob(pattern))
-        return folder, folder.name, digest([[f.name, file_digest(f)] for f in files])
-    name, _, revision = where.partition("@")
-    try:
-        folder = Path(snapshot_download(name, revision=revision or None, allow_patterns=list(FILES)))
-    except LocalEntryNotFoundError as error:
-        raise UserError("was not fetched before, and the hub cannot be reached", where=f"transformers:{where}",
-                        mend="connect once, or give the folder of a checkpoint") from error
-    except (HfHubHTTPError, ValueError, OSError) as error:
-        raise UserError(f"the hub refuses it ({_first(error)})", where=f"transformers:{where}",
-                        mend="check name and revision; for a gated model, log in to the hub") from error
-    return folder, name, folder.name  # a snapshot's folder is named by its commit
+from components.encoders.checkpoint import LOCAL, first_line
 
 
 def load(folder: Path, device: str, dtype: str) -> tuple[PreTrainedModel, ProcessorMixin]:
@@ -47,7 +22,7 @@ def load(folder: Path, device: str, dtype: str) -> tuple[PreTrainedModel, Proces
             folder, use_safetensors=True, device_map=device if device != "auto" or gpu else "cpu",
             dtype=dtype if dtype != "auto" else torch.bfloat16 if gpu and device != "cpu" else torch.float32, **LOCAL)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError) as error:
-        raise UserError(f"cannot be loaded ({_first(error)})", where=str(folder),
+        raise UserError(f"cannot be loaded ({first_line(error)})", where=str(folder),
                         mend="give an image-text checkpoint in safetensors that transformers knows itself") from error
     if processor.chat_template is None and processor.tokenizer.chat_template is None:
         raise UserError("has no chat template", where=str(folder), mend="use the model's instruction-tuned checkpoint")
@@ -69,8 +44,3 @@ def _processor(folder: Path) -> ProcessorMixin:
         rest = [name for name in kind.get_attributes() if name != "video_processor"]
         images_only = type(kind.__name__, (kind,), {"get_attributes": classmethod(lambda cls: rest)})
         return images_only.from_pretrained(folder, video_processor=None, **LOCAL)
-
-
-def _first(error: Exception) -> str:
-    """The first line of a library's message that says something."""
-    return next((text.strip() for text in str(error).splitlines() if text.strip()), type(error).__name__)[:300]

@@ -32,6 +32,7 @@ from components.teachers.sight import encoded
 WEIGHTS = Path(__file__).with_name("embedded.safetensors")
 SHA256 = "1ab110f4a953316f16daa8baab4f7f07cb0475be3f5a9b294fe6a9faaa0fd920"
 BATCH = 128  # images looked at together
+ALONE = "the embedded teacher looks at one picture at a time"
 
 
 class EmbeddedTeacher(Teacher):
@@ -131,13 +132,14 @@ class EmbeddedTeacher(Teacher):
     def stream(self, images: Sequence[View], questions: Sequence[Question]) -> Iterator[tuple[int, Answer]]:
         """Fills the properties of the question's schema that it understands; without a schema, one sentence.
 
-        Understood: `scene` and `unlike` (sentences), `posture`, `things`, `place`, `activity` (lists of
-        {"text", "probability"}), `nouns` (the same, of the region context["box"], fractions x1, y1, x2, y2).
+        Understood: `names` (texts), `scene` and `unlike` (sentences), `posture`, `things`, `place`, `activity` (lists
+        of {"text", "probability"}), `nouns` (the same, of the region context["box"], fractions x1, y1, x2, y2).
+        It looks at one image at a time: a question about several fails.
         """
         for start in range(0, len(questions), BATCH):
             rows = range(start, min(start + BATCH, len(questions)))
             for i, sight in zip(rows, self._look([images[i] for i in rows]), strict=True):
-                yield i, self._answer(sight, questions[i])
+                yield i, self._answer(sight, questions[i]) if not images[i].beside else Answer("", failure=ALONE)
 
     @torch.inference_mode()
     def _answer(self, sight: "_Sight", question: Question) -> Answer:
@@ -162,6 +164,7 @@ class EmbeddedTeacher(Teacher):
                 "negative": f"It is a {nouns[1]['text']}.",
             }
         return {
+            "names": [thing["text"] for thing in self._things(sight)],
             "scene": self._sentence(sight, 0),
             "unlike": self._sentence(sight, 1),
             "posture": self._say(sight, "posture"),

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from components.base.artifacts import digest
 from components.base.errors import UserError
+from components.encoders.checkpoint import find
 from components.encoders.image import GRID
 from components.teachers import checkpoint
 from components.teachers.pictures import within
@@ -51,7 +52,7 @@ class TransformersTeacher(Teacher):
 
     def __init__(self, spec: Spec):
         self.settings = spec.settings
-        folder, name, revision = checkpoint.find(spec.where)
+        folder, name, revision = find(spec.where, "transformers:")
         self.model, self.processor = checkpoint.load(folder, self.settings.device, self.settings.dtype)
         self.identity, self.eyes = Identity("transformers", name, revision), revision
         self.decoding: Mapping[str, Any] = {
@@ -93,7 +94,7 @@ class TransformersTeacher(Teacher):
     def _generate(self, images: Sequence[View], prompts: Sequence[str]) -> list[Answer]:
         """The raw text of each (image, prompt) pair."""
         began = time.monotonic()
-        inputs = self._inputs([within(v.load(), self.settings.side) for v in images], prompts)
+        inputs = self._inputs([self._pictures(v) for v in images], prompts)
         hot = self.settings.temperature > 0
         drawn = {"do_sample": True, "temperature": self.settings.temperature, "top_p": 1.0, "top_k": 0} if hot else {
             "do_sample": False, "temperature": None, "top_p": None, "top_k": None}
@@ -113,11 +114,15 @@ class TransformersTeacher(Teacher):
         return [Answer(text, seconds, int(mask.sum()), int(length)) for text, mask, length in
                 zip(tokens.batch_decode(new, skip_special_tokens=True), inputs["attention_mask"], lengths, strict=True)]
 
-    def _inputs(self, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> Any:
-        """A padded batch of one-question conversations, on the model's device."""
+    def _pictures(self, view: View) -> list[Image.Image]:
+        return [within(v.load(), self.settings.side) for v in view.shown]
+
+    def _inputs(self, pictures: Sequence[Sequence[Image.Image]], prompts: Sequence[str]) -> Any:
+        """A padded batch of one-question conversations, each about its pictures, on the model's device."""
         texts = [self._control.sub(lambda token: f"{token[0][0]} {token[0][1:]}", p) for p in prompts]
-        told = [[{"role": "user", "content": [{"type": "image", "image": picture}, {"type": "text", "text": text}]}]
-                for picture, text in zip(pictures, texts, strict=True)]
+        told = [[{"role": "user", "content": [*({"type": "image", "image": picture} for picture in some),
+                                              {"type": "text", "text": text}]}]
+                for some, text in zip(pictures, texts, strict=True)]
         inputs = self.processor.apply_chat_template(told, add_generation_prompt=True, tokenize=True, return_dict=True,
                                                     return_tensors="pt", processor_kwargs={"padding": True})
         return inputs.to(self.model.device, dtype=self.model.dtype)
@@ -177,7 +182,7 @@ class TransformersTeacher(Teacher):
         """
         rows = []
         for view in images:
-            inputs = self._inputs([within(view.load(), self.settings.side)], [CHOICE])
+            inputs = self._inputs([self._pictures(view)], [CHOICE])
             with self._alone:
                 read_so_far = self.model(**inputs, use_cache=True, logits_to_keep=1)
                 parts = [self._likelihoods(read_so_far, candidates[start:start + self.settings.batch])

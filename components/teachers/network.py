@@ -14,9 +14,9 @@ from components.encoders.text import WIDTH
 class Trunk(nn.Module):
     """Tokens to contextual tokens and one vector for the whole image."""
 
-    def __init__(self, width: int, layers: int, heads: int, dropout: float = 0.0):
+    def __init__(self, width: int, layers: int, heads: int, dropout: float = 0.0, channels: int = CHANNELS):
         super().__init__()
-        self.norm_in, self.project = nn.LayerNorm(CHANNELS), nn.Linear(CHANNELS, width)
+        self.norm_in, self.project = nn.LayerNorm(channels), nn.Linear(channels, width)
         self.position = nn.Parameter(torch.randn(1, TOKENS, width) * 0.02)
         self.layers = nn.ModuleList(
             nn.TransformerEncoderLayer(width, heads, 2 * width, dropout, "gelu", batch_first=True, norm_first=True)

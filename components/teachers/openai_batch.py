@@ -20,7 +20,7 @@ from components.base.errors import PipelineError
 from components.base.home import state
 from components.base.text import line
 from components.teachers.openai_protocol import Refused, answer_of
-from components.teachers.pictures import data_url
+from components.teachers.pictures import data_urls
 from components.teachers.protocol import Answer, Question, View
 from components.teachers.secrets import Secret
 from components.teachers.untrusted import Unfit
@@ -71,7 +71,7 @@ def _submit(teacher: "OpenAITeacher", place: Path, items: Sequence[tuple[str, Vi
                 file.unlink()
 
         for name, view, question in items:
-            body = teacher.dialect.request(data_url(view.load(), teacher.settings.side), question)
+            body = teacher.dialect.request(data_urls(view, teacher.settings.side), question)
             request = json.dumps({"custom_id": name, "method": "POST", "url": ENDPOINT, "body": body}) + "\n"
             if len(names) == MOST or size + len(request) > LARGEST:
                 hand_in()

@@ -1,5 +1,6 @@
 """What is said to a server of the OpenAI protocol, and how its replies are read."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from components.base.text import line
@@ -23,9 +24,11 @@ class Dialect:
         self.model, self.settings = model, settings
         self._structured, self._limit, self._seeded = True, "max_tokens", True
 
-    def request(self, picture: str, question: Question, complaint: str = "", attempt: int = 0,
+    def request(self, pictures: Sequence[str], question: Question, complaint: str = "", attempt: int = 0,
                 **more: Any) -> dict[str, Any]:
-        """The body of a chat completion. The schema goes beside the prompt, or into it where a server takes none."""
+        """The body of a chat completion about pictures (data URLs). The schema goes beside the prompt, or into it where
+        a server takes none.
+        """
         schema, prompt = question.schema, question.prompt
         body: dict[str, Any] = {"model": self.model, "temperature": self.settings.temperature,
                                 self._limit: self.settings.max_tokens}
@@ -37,7 +40,8 @@ class Dialect:
             prompt = "\n\n".join([prompt, *complaining(complaint)])
         else:
             prompt = asking(prompt, schema, complaint)
-        content = [{"type": "image_url", "image_url": {"url": picture}}, {"type": "text", "text": prompt}]
+        content = [*({"type": "image_url", "image_url": {"url": picture}} for picture in pictures),
+                   {"type": "text", "text": prompt}]
         return body | {"messages": [{"role": "user", "content": content}]} | more
 
     async def chat(self, wire: Wire, *said: Any, **more: Any) -> Reply:

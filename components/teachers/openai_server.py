@@ -21,7 +21,7 @@ from components.base.errors import PipelineError, UserError
 from components.encoders.cache import FeatureCache
 from components.teachers import choice, openai_batch
 from components.teachers.openai_protocol import Dialect, Refused, answer_of, first_choice, usage
-from components.teachers.pictures import QUALITY, data_url
+from components.teachers.pictures import QUALITY, data_urls
 from components.teachers.protocol import Answer, Identity, Question, View
 from components.teachers.sight import BorrowedSight
 from components.teachers.specs import Spec
@@ -86,11 +86,11 @@ class OpenAITeacher(BorrowedSight):
 
     async def _ask(self, view: View, question: Question) -> Answer:
         """The checked answer to one question; a refusal, or nothing usable after all attempts, is a failure."""
-        picture = await self._picture(view)
+        pictures = await self._pictures(view)
         cost, why = Answer(""), ""
         for attempt in range(self.settings.attempts):
             try:
-                reply = await self.dialect.chat(self.wire, picture, question, why, attempt)
+                reply = await self.dialect.chat(self.wire, pictures, question, why, attempt)
             except Declined as refusal:
                 return replace(cost, failure=f"the server declined: {refusal.reason}")
             tokens = usage(reply.content)
@@ -103,8 +103,8 @@ class OpenAITeacher(BorrowedSight):
                 return replace(cost, failure=str(refusal))
         return replace(cost, failure=f"{self.settings.attempts} answers, the last one {why}")
 
-    async def _picture(self, view: View) -> str:
-        return await asyncio.to_thread(lambda: data_url(view.load(), self.settings.side))
+    async def _pictures(self, view: View) -> list[str]:
+        return await asyncio.to_thread(data_urls, view, self.settings.side)
 
     def score(self, images: Sequence[View], candidates: Sequence[str]) -> np.ndarray:
         """By the log-probabilities of the candidates' letters where the server tells them, else by one JSON question.
@@ -119,7 +119,7 @@ class OpenAITeacher(BorrowedSight):
     async def _score(self, view: View, candidates: Sequence[str]) -> np.ndarray:
         if self._logprobs and len(candidates) <= len(choice.LETTERS):
             with suppress(Declined, Unfit):
-                reply = await self.dialect.chat(self.wire, await self._picture(view), choice.by_letter(candidates),
+                reply = await self.dialect.chat(self.wire, await self._pictures(view), choice.by_letter(candidates),
                                                 logprobs=True, top_logprobs=len(choice.LETTERS))
                 return choice.read_letters(first_choice(reply.content), len(candidates))
             self._logprobs = False
@@ -154,3 +154,5 @@ def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread, wire: Wire) 
         asyncio.run_coroutine_threadsafe(wire.close(), loop).result(2)
     loop.call_soon_threadsafe(loop.stop)
     thread.join(2)
+    if not thread.is_alive():
+        loop.close()  # else it is closed when Python has already taken its parts away, with a traceback

@@ -6,6 +6,8 @@ import io
 import numpy as np
 from PIL import Image
 
+from components.teachers.protocol import View
+
 QUALITY = 92  # of the JPEG that a server gets
 
 
@@ -16,6 +18,11 @@ def within(pixels: np.ndarray, side: int) -> Image.Image:
     if scale >= 1:
         return picture
     return picture.resize([max(1, round(n * scale)) for n in picture.size], Image.Resampling.BICUBIC, reducing_gap=2.0)
+
+
+def data_urls(view: View, side: int) -> list[str]:
+    """All pictures of a question about a view, in their order."""
+    return [data_url(one.load(), side) for one in view.shown]
 
 
 def data_url(pixels: np.ndarray, side: int) -> str:

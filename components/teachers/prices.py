@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from components.base.errors import UserError
 from components.teachers.protocol import Answer, Question
 
-FREE = ("embedded", "recorded:*")  # teachers whose answers cost nothing here
+FREE = ("embedded", "recorded:*", "drawn")  # teachers whose answers cost nothing here
 
 
 @dataclass(frozen=True, slots=True)

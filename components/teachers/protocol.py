@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from components.base.artifacts import digest
 from components.base.errors import UserError
 
 
@@ -22,11 +23,24 @@ class Identity:
 class View:
     """One image as a teacher is given it: known by its content (`id`, a sample id), decoded only when needed.
 
-    `load` returns uint8 [H, W, 3]. A teacher whose features of this id are cached need not decode at all.
+    `load` returns uint8 [H, W, 3]. A teacher whose features of this id are cached need not decode at all. `beside` are
+    further images that a question is about as well, shown after this one; `together` makes such a view.
     """
 
     id: str
     load: Callable[[], np.ndarray] = field(repr=False)
+    beside: tuple["View", ...] = field(default=(), kw_only=True)
+
+    @property
+    def shown(self) -> tuple["View", ...]:
+        """All images of a question about this view, in the order in which they are shown."""
+        return (self, *self.beside)
+
+
+def together(views: Sequence[View]) -> View:
+    """One or more images as one view to ask about, in this order. Its id is the image's own, or that of the series."""
+    first, *others = views
+    return View(digest([v.id for v in views]), first.load, beside=tuple(others)) if others else first
 
 
 @dataclass(frozen=True)
@@ -43,7 +57,7 @@ class Composite(View):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question about one image.
+    """One question about one image, or several (`together`).
 
     `kind` names the recipe's prompt ("glimpse", "gaze"), `prompt` is the text itself, `version` changes whenever the
     template does; `schema` is the JSON schema the answer must satisfy (None: free text); `context` holds values
@@ -95,7 +109,8 @@ class Teacher(Protocol):
     def stream(self, images: Sequence[View], questions: Sequence[Question]) -> Iterator[tuple[int, Answer]]:
         """(position, answer) for every (image, question) pair, once each, as they complete, in any order.
 
-        The two sequences have equal length. A question that failed for good yields an answer with `failure`.
+        The two sequences have equal length. A question that failed for good yields an answer with `failure`; so does
+        one about several images where the teacher looks at one at a time. All other methods look at one image a view.
         """
 
     def answer(self, images: Sequence[View], questions: Sequence[Question]) -> list[Answer]:

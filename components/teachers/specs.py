@@ -1,7 +1,6 @@
 """What names a teacher: `backend:where?setting=value&setting=value`, read and checked without loading anything."""
 
 import os
-import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -11,8 +10,7 @@ import yaml
 
 from components.base.config import from_dict
 from components.base.errors import UserError, nearest
-
-_HUB = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+from components.encoders.checkpoint import located
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +129,7 @@ def _settings(backend: str, query: str) -> Any:
 
 
 def _checkpoint(where: str) -> str:
-    folder = Path(where).expanduser()
-    if folder.is_dir():
-        return str(folder.absolute())
-    if where.startswith((".", "/", "~")) or not _HUB.fullmatch(where):
-        raise UserError("no such folder, and no name on the hub either", where=f"--teacher transformers:{where}",
-                        mend=f"as in {EXAMPLES['transformers']}")
-    return where
+    return located(where, "--teacher transformers:", EXAMPLES["transformers"])
 
 
 def _endpoint(where: str) -> str:

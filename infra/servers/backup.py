@@ -47,12 +47,18 @@ def save(folder: Path, keep: int = 7) -> Path:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     client.download_file(bucket, found["Key"], str(target))
         for place in KEPT:
-            _copy(home() / place, work / "home" / place)
+            copy(home() / place, work / "home" / place)
         files = sorted(f for f in work.rglob("*") if f.is_file())
         write_json(work / MANIFEST, {f.relative_to(work).as_posix(): file_digest(f) for f in files})
-    for old in sorted(p.parent for p in folder.glob(f"*/{MANIFEST}"))[:-keep]:
-        shutil.rmtree(old)
+    prune(out, keep)
     return out
+
+
+def prune(new: Path, keep: int) -> None:
+    """Of the whole backups beside `new`, keeps it and the `keep` - 1 newest others: a clock may have been set back."""
+    others = sorted(p.parent for p in new.parent.glob(f"*/{MANIFEST}") if p.parent != new)
+    for old in others[:max(0, len(others) - keep + 1)]:
+        shutil.rmtree(old)
 
 
 def restore(backup: Path) -> None:
@@ -60,7 +66,7 @@ def restore(backup: Path) -> None:
 
     Raises UserError, before anything is changed, for a backup that is not whole or whose files were altered.
     """
-    _check(backup)
+    check(backup)
     databases()
     buckets()
     for name in NAMES:
@@ -76,7 +82,8 @@ def restore(backup: Path) -> None:
             shutil.copytree(backup / "home" / place, home() / place)
 
 
-def _check(backup: Path) -> None:
+def check(backup: Path) -> None:
+    """Raises UserError unless every file of the manifest is there with its digest, inside of the backup."""
     mend = "take another backup of the folder"
     for name, digest in read_json(backup / MANIFEST).items():
         path = backup / name
@@ -86,7 +93,7 @@ def _check(backup: Path) -> None:
             raise UserError("is not what was saved: its digest differs", where=str(path), mend=mend)
 
 
-def _copy(source: Path, target: Path) -> None:
+def copy(source: Path, target: Path) -> None:
     """A folder as it is now; SQLite files through SQLite, which may be writing to them."""
     for path in sorted(f for f in source.rglob("*") if f.is_file()):
         if path.name.endswith(("-wal", "-shm", "-journal", ".lock", ".tmp")):
@@ -96,8 +103,8 @@ def _copy(source: Path, target: Path) -> None:
         with open(path, "rb") as stream:
             is_sqlite = stream.read(16) == b"SQLite format 3\0"
         if is_sqlite:
-            with closing(sqlite3.connect(path)) as database, closing(sqlite3.connect(out)) as copy:
-                database.backup(copy)
+            with closing(sqlite3.connect(path)) as database, closing(sqlite3.connect(out)) as copied:
+                database.backup(copied)
         else:
             shutil.copy2(path, out)
 

@@ -41,9 +41,11 @@ def test_what_is_sure_is_bold_and_what_is_not_is_not(tmp_path):
     line = next(li for li in text.splitlines() if li.startswith("| theirs | **"))
     assert "**+19.7 [" in line and line.count("**") == 2
     assert "| ours | 75.0 ± 5.0 | 50.0 ± 2.0 |" in text and "| teacher | 90.0 |" in text and "| names | known |" in text
+    assert '--seeds 0,1,2 --only "theirs"`' in text  # "plain" was not run
     found = json.loads((tmp_path / "ablation.json").read_text())
     assert found["variants"]["theirs"] == {"settings": ["x=1"], "recipe": "mipd", "seen": [0.6, 0.51, 0.55],
-                                           "unseen": [0.51, 0.4, 0.55], "boxes": []}
+                                           "unseen": [0.51, 0.4, 0.55], "boxes": [],
+                                           "protocol": [{"names": "known"}] * 3}
     assert found["gain_of_ours"]["theirs"]["seen"][0] == pytest.approx(0.1967, abs=1e-4)
     assert (tmp_path / "ablation.png").read_bytes().startswith(b"\x89PNG")
 

@@ -180,6 +180,18 @@ def test_a_group_without_tuning_images_competes_and_does_not_count():
     assert penalty * evidence[0] == pytest.approx(4, abs=1)
 
 
+def test_a_group_that_is_never_right_does_not_silence_the_others():
+    """With one or two images a rare verb may be beyond any penalty; the mean over groups is then 0 for all of them."""
+    rng = RNG(13)
+    truth = np.concatenate([rng.integers(0, 8, 300), [8]])
+    scores = rng.standard_normal((301, 9)) + 3 * np.eye(9)[truth] + 2.0 * (np.arange(9) < 4)
+    scores[:, 8] = -50.0
+    common, pseudo, rare = np.arange(9) < 4, (np.arange(9) >= 4) & (np.arange(9) < 8), np.arange(9) == 8
+    images = np.where(common, 100, 2)
+    penalty, evidence = choose_stacking(scores, truth, [common, rare], pseudo, images, np.zeros(9, bool))
+    assert penalty * evidence[0] == pytest.approx(2, abs=0.8)
+
+
 def test_rivals_lower_the_penalty_that_few_pseudo_unseen_names_would_choose():
     """Fewer names than at test stand against the seen ones in tuning: without them the choice is too high."""
     rng = RNG(12)

@@ -70,8 +70,38 @@ def test_the_true_verbs_frame_is_added_when_scoring():
     assert "reading" in run([1, 0, 0, 0, 0, 0, 0, 0], also=[["reading"]])["frames"]
 
 
-def test_nothing_fits_is_said():
-    assert not run([0.1, 0.1, 0, 0, 0, 0, 0, 0], decoding={"abstain_below": 0.6})["confident"]
+def test_roles_of_the_user_stand_in_every_frame_and_stay_where_they_find_nothing():
+    helper = WORDS[3] * 0.6 + WORDS[1] * 0.8
+    found = run([1, 0.2, 0, 0, 0, 0, 0, 0], extra_roles={"tool": WORDS[4], "helper": helper},
+                extra_verbs={"rowing": WORDS[0], "feeding a dog": WORDS[2]})
+    assert all(list(frame) == ["tool", "helper"] for frame in found["frames"].values()) and len(found["frames"]) == 2
+    assert found["frames"]["rowing"]["tool"]["name"] == "paddle"
+    # the second verb is not drawn anywhere: its roles stay all the same
+    far = run([0, 1, 0, 0, 0, 0, 0, 0], extra_roles={"tool": WORDS[4]}, extra_verbs={"sleeping": WORDS[1]})
+    assert far["frames"]["sleeping"]["tool"]["box"] is None
+
+
+def test_nothing_fits_is_said_whatever_the_number_of_names():
+    bar = {"fits": [1.0, -5.0], "abstain_below": 0.5}  # half sure at a logit of 5, a cosine of 0.5
+    assert not run([0.1, 0.1, 0, 0, 0, 0, 0, 0], decoding={"abstain_below": 0.6})["confident"]  # an older bundle
+    near, far = run([0.9, 0, 0, 0, 0, 0, 0, 0], decoding=bar), run([0.2, 0.1, 0, 0, 0, 0, 0, 0], decoding=bar)
+    assert near["confident"] and near["fits"] == pytest.approx(1 / (1 + np.exp(-4)), abs=1e-3)
+    assert not far["confident"] and far["fits"] == pytest.approx(1 / (1 + np.exp(3)), abs=1e-3)
+    alone = run([0.2, 0.1, 0, 0, 0, 0, 0, 0], decoding=bar, extra_verbs={"rowing": WORDS[0]})
+    assert alone["scores"] == [1.0] and not alone["confident"]  # the only name, and still not one that fits
+
+
+def test_confidences_of_nouns_and_boxes_are_calibrated_and_say_which_is_which():
+    plain = run([1, 0.2, 0, 0, 0, 0, 0, 0])["frames"]["rowing"]["agent"]
+    chance = np.exp(10) / (np.exp(10) + 2)
+    assert plain["score"] == pytest.approx(chance, abs=1e-3) and plain["box_score"] is None  # nobody has measured it
+    modest = {"noun_right": [0.5, -1.0], "box_right": [2.0, 0.1, 3.0]}
+    frames = run([1, 0.2, 0, 0, 0, 0, 0, 0], decoding=modest)["frames"]
+    found, evidence = frames["rowing"]["agent"], np.log(0.9999 / 0.0001)
+    assert found["score"] == pytest.approx(1 / (1 + np.exp(1 - 0.5 * evidence)), abs=1e-3)
+    assert found["box_score"] == pytest.approx(1 / (1 + np.exp(-3 - 2 * np.log(0.5) - 0.1 * evidence)), abs=1e-3)
+    assert frames["surfing"]["agent"]["box"] is frames["surfing"]["agent"]["box_score"] is None
+    assert (found["noun"], found["box"]) == (plain["noun"], plain["box"])
 
 
 def test_boxes_are_cut_to_the_image_and_vanish_when_nothing_is_left():

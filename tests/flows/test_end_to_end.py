@@ -174,9 +174,37 @@ def test_the_bundle_predicts_without_torch(first, home, tmp_path):
     assert (tmp_path / "out" / "scene.png").stat().st_size > 1000
     code, out, err = home.call(*arguments, "--verbs", "surfing, feeding a dog")
     assert code == 0 and out.startswith("scene.jpg: "), err
+    (tmp_path / "verbs.txt").write_text("kitesurfing: riding waves, pulled by a kite\nfeeding a dog\n")
+    given = ("--verbs", f"@{tmp_path / 'verbs.txt'}", "--roles", "agent, helper")
+    code, out, err = home.call(*arguments, *given, "--json")
+    assert code == 0, err
+    (one,) = json.loads(out)
+    assert set(one["verbs"]) == {"kitesurfing", "feeding a dog"} and 0 <= one["fits"] <= 1
+    assert all(list(frame) == ["agent", "helper"] for frame in one["frames"].values())
+
+
+def test_how_sure_the_student_is_was_measured_and_ships(first):
+    decoding = json.loads((Path(first["summary"]["bundle"]) / "manifest.json").read_text())["decoding"]
+    assert [len(decoding[name]) for name in ("fits", "noun_right", "box_right")] == [2, 2, 3]
+    found = first["summary"]["scores"]["distilled"]["metrics"]
+    assert all(0 <= found[f"{kind}.calibration_error"] < 0.4 for kind in ("verb", "noun", "box"))
+    assert 0 <= found["aurc.best"] <= found["aurc"] <= 1
+    assert found["unseen.fits_kept"] > 1 - found["unseen.misfits_found"]
 
 
 def test_a_stage_alone_works_on_what_is_there(first, home):
     code, out, err = home.call("align", "--fast", "--json", "-")
     assert code == 0, err
     assert json.loads(out[out.index("{"):])["outputs"]["targets"] == first["summary"]["outputs"]["targets"]
+
+
+def test_a_recording_of_the_answers_teaches_as_another_teacher(first, home, tmp_path):
+    """The same words, seen with borrowed eyes: nothing is asked, the rationales are the same, the targets are not."""
+    code, out, err = home.call("rationales", "cache", "export", str(tmp_path / "answers.jsonl"))
+    assert code == 0, err
+    code, out, err = home.call("align", "--fast", "--teacher", f"recorded:{tmp_path / 'answers.jsonl'}", "--json", "-")
+    assert code == 0, err
+    second = json.loads(out[out.index("{"):])
+    assert home.answers() == first["answers"]
+    assert second["rationales"]["accepted"] == first["summary"]["rationales"]["accepted"]
+    assert second["outputs"]["targets"] != first["summary"]["outputs"]["targets"]

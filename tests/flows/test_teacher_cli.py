@@ -40,6 +40,18 @@ def test_a_server_is_asked_about_a_picture(blue):
         assert said["answer"] == "blue" and list(said["among"])[0] == "blue"
         assert said["teacher"] == {"backend": "openai", "name": "painter", "revision": server.url}
         assert (said["cost"]["tokens_in"], said["cost"]["tokens_out"]) == (11, 3)
+        assert "Traceback" not in done.stderr and "ignored" not in done.stderr
+
+
+def test_several_pictures_are_one_question(blue, tmp_path):
+    with ChatServer() as server:
+        spec = f"openai:painter@{server.url}"
+        done = foveate("teacher", "ask", blue, blue, "--teacher", spec, "--question", "What has changed?")
+        assert done.returncode == 0 and done.stdout.strip() == "blue then blue", done.stderr
+        done = foveate("teacher", "ask", blue, blue, "--teacher", spec, "--among", "red, blue")
+        assert done.returncode == 2 and "--among: looks at one picture" in done.stderr
+    done = foveate("teacher", "ask", blue, blue)
+    assert done.returncode == 1 and "looks at one picture at a time" in done.stderr
 
 
 @pytest.mark.skipif(not PHOTO.is_file(), reason="the photographs for tests are not beside the project")

@@ -12,7 +12,7 @@ from chat_server import ChatServer, completion, sends
 
 from components import teachers
 from components.teachers import choice
-from components.teachers.protocol import Composite, Question, View
+from components.teachers.protocol import Composite, Question, View, together
 from components.teachers.untrusted import Unfit
 
 
@@ -64,6 +64,15 @@ def view(colour: int) -> View:
     pixels = np.zeros((30, 30, 3), np.uint8)
     pixels[..., colour] = 220
     return View(str(colour), lambda: pixels)
+
+
+def test_a_question_about_several_pictures_shows_them_in_order():
+    with ChatServer() as server:
+        teacher = teachers.get(f"openai:painter@{server.url}")
+        views = [view(0), together([view(0), view(2)]), together([view(2), view(0)])]
+        answers = teacher.answer(views, [Question("free", "What changed?", "1")] * 3)
+        assert [a.text for a in answers] == ["red", "red then blue", "blue then red"]
+        assert len({v.id for v in views}) == 3
 
 
 def test_it_chooses_by_a_json_question_where_no_probabilities_are_told():

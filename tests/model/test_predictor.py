@@ -219,6 +219,6 @@ def test_sentences():
         "A dog flexes their leg at a man's barn.")
     assert told("feeding a dog", agent="man", tool="") == "Feeding a dog: man (agent)."
     assert told("surfing") == "Surfing."
-    assert told("surfing", confident=False) == "Not sure, perhaps: surfing."
+    assert told("surfing", confident=False) == "No verb fits well; the nearest: surfing."
     assert [with_article(n) for n in ("glass", "bus", "trousers", "apple", "brown rice")] == [
         "a glass", "a bus", "trousers", "an apple", "brown rice"]

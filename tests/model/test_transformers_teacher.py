@@ -13,7 +13,7 @@ from components.base.errors import UserError
 from components.encoders.image import GRID
 from components.teachers import huggingface
 from components.teachers.pictures import within
-from components.teachers.protocol import Question, View
+from components.teachers.protocol import Question, View, together
 
 SIZES = [(48, 64), (64, 48), (100, 90), (30, 30), (56, 200)]
 
@@ -42,6 +42,14 @@ def test_it_answers_about_each_picture_in_words_and_to_a_schema(teacher):
     assert all(a.tokens_in > 10 and 3 <= a.tokens_out <= 24 and a.seconds > 0 for a in free)
     bare = Question("bare", OBJECT, "1")  # the schema in the prompt is more than the tiny model has learnt to read
     assert [json.loads(a.text) for a in teacher.answer(views[:3], [bare] * 3)] == [{"colour": c} for c in COLOURS]
+
+
+def test_a_question_may_be_about_several_pictures(teacher):
+    """Each is put before the model, in order; alone they are what the answer to the last of them was trained on."""
+    one, both = view(0), together([view(0), view(2)])
+    answers = teacher.answer([one, both, both], [Question("free", WORD, "1")] * 3)
+    assert answers[1].text in COLOURS and answers[1].text == answers[2].text
+    assert answers[1].tokens_in > answers[0].tokens_in + 4 and both.id not in (one.id, view(2).id)
 
 
 def test_a_schema_is_checked_and_asked_for_again(teacher, monkeypatch):
@@ -76,7 +84,7 @@ def test_answers_do_not_depend_on_what_shares_their_batch(teacher):
 def test_control_tokens_in_a_prompt_are_text(teacher):
     """A name in a data set can neither end the turn, nor speak for the assistant, nor stand for a picture."""
     control = "".join(str(t) for t in teacher.processor.tokenizer.added_tokens_decoder.values())
-    inputs = [teacher._inputs([within(view(0).load(), 64)], [text]) for text in (WORD, WORD + control)]
+    inputs = [teacher._inputs([[within(view(0).load(), 64)]], [text]) for text in (WORD, WORD + control)]
     marks = list(teacher.processor.tokenizer.added_tokens_decoder)
     plain, hostile = ([int((i["input_ids"] == m).sum()) for m in marks] for i in inputs)
     assert plain == hostile
@@ -111,7 +119,7 @@ def test_score_is_the_mean_likelihood_of_the_candidates_tokens(teacher):
     assert scores.dtype == np.float32 and np.allclose(scores.sum(1), 1, atol=1e-5)
     slow = []
     for one in views:
-        inputs = dict(teacher._inputs([within(one.load(), 1024)], [huggingface.CHOICE]))
+        inputs = dict(teacher._inputs([[within(one.load(), 1024)]], [huggingface.CHOICE]))
         row = []
         for candidate in candidates:
             tokens = teacher.processor.tokenizer([f" {candidate}"], add_special_tokens=False, return_tensors="pt")

@@ -22,6 +22,15 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Encoder:
+    """The frozen encoder that the student sees with: "embedded", or a CLIP, SigLIP, DINOv2 or DINOv3 checkpoint by hub
+    name (NAME@REVISION) or folder. Teachers keep eyes of their own.
+    """
+
+    image: str = "embedded"
+
+
+@dataclass(frozen=True, slots=True)
 class Align:
     """Teacher alignment: prompts and NMPA are trained for `steps`; `composites` CutMix pictures an image."""
 
@@ -133,6 +142,7 @@ class Config:
     draw: DrawSpec = field(default_factory=DrawSpec)
     ask: Ask = field(default_factory=Ask)
     spend: Spend = field(default_factory=Spend)
+    encoder: Encoder = field(default_factory=Encoder)
     align: Align = field(default_factory=Align)
     student: Architecture = field(default_factory=Architecture)
     distil: Distil = field(default_factory=Distil)

@@ -19,10 +19,11 @@ from components.base.errors import UserError
 from components.datasets.splits import Splits
 from components.datasets.store import Dataset
 from components.encoders.cache import FeatureCache, dataset_features
-from components.evaluation import calibration
-from components.recipes.mipd.config import Config
+from components.evaluation import calibration, situation
+from components.recipes.mipd import certainty
+from components.recipes.mipd.config import Config, Encoder
 from components.recipes.mipd.data import Lexicon, noun_name
-from components.recipes.mipd.decode import decode
+from components.recipes.mipd.decode import confidence, decode, verb_logits
 from components.recipes.mipd.model import Student
 from components.recipes.protocol import Stage
 
@@ -33,8 +34,9 @@ def load_student(folder: Path) -> tuple[Student, Config]:
     """The student of a training folder (student.safetensors, config.json)."""
     try:
         settings = from_dict(Config, json.loads((folder / "config.json").read_text())["config"])
-        student = Student(settings.student)
-        student.load_state_dict(load_file(folder / "student.safetensors"))
+        weights = load_file(folder / "student.safetensors")
+        student = Student(settings.student, weights["encoder.local.weight"].shape[1])
+        student.load_state_dict(weights)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise UserError(
             f"not a trained student ({error})", where=str(folder), mend="train it again: foveate distil"
@@ -51,7 +53,8 @@ class Runner:
         self.student, self.config = self.load(folder)
         self.calibrate = stage.config.evaluate.calibrate
         self.dataset, self.splits = Dataset(stage.dataset), Splits.load(stage.splits)
-        self.features = FeatureCache(dataset_features(stage.dataset))
+        self.eyes = getattr(self.config, "encoder", Encoder()).image
+        self.features = FeatureCache(dataset_features(stage.dataset, encoder=self.eyes))
         self.lexicon = Lexicon.of(self.dataset.space)
 
     @torch.inference_mode()
@@ -140,7 +143,7 @@ class Runner:
             logits, labels = self.tuning
             shifted = np.where(self.mask(*self.splits.verbs), logits - penalty * evidence, -np.inf)
             temperature = float(calibration.fit_temperature(shifted, labels))
-        return {
+        constants = {
             "scale_verb": float(self.student.log_scale_verb.exp()),
             "scale_noun": float(self.student.log_scale_noun.exp()),
             "penalty": penalty,
@@ -148,13 +151,30 @@ class Runner:
             "abstain_below": 0.2,
             "candidates": [v for v, p in zip(self.lexicon.verbs, pseudo, strict=True) if not p],
         }
+        return constants | self._certainty(constants, shifted / temperature) if self.tunes else constants
+
+    def _certainty(self, constants: dict[str, Any], logits: np.ndarray) -> dict[str, Any]:
+        """Constants of confidence, and the bar below which no verb fits; from the calibrated logits of the tuning split
+        and from what is predicted of its images without such constants."""
+        ids = [i for i in self.splits.dev if self.dataset.labels[i]]
+        made = list(predictions(self, ids, constants, top=1))
+        truth = {s.name: s.annotation for s in self.dataset.samples(ids, images=False)}
+        scores = situation.score(made, truth, self.dataset.space, convention="jsl", average="image")
+        return certainty.fit_verbs(logits, self.tuning[1]) | certainty.fit_roles(
+            certainty.roles_of(made, scores, truth))
 
 
 def predict(runner: Runner, split: str) -> Iterator[dict[str, Any]]:
-    """See `components.recipes.protocol.Recipe.predict`. Labelled images also get the true verb's frame, and the best
-    five where only unseen names compete (classical zero-shot) or only seen ones (closed set), without any penalty."""
-    ids = list(getattr(runner.splits, split))
-    vocabulary, tables, constants = runner.vocabulary(), runner.tables(), runner.decoding()
+    """See `components.recipes.protocol.Recipe.predict`. Labelled images also get the true verb's frame, the best five
+    where only unseen names compete (classical zero-shot) or only seen ones (closed set), without any penalty, and what
+    is said of them where their own verb's name does not compete: {"withheld": {"fits", "confident"}}."""
+    yield from predictions(runner, list(getattr(runner.splits, split)), runner.decoding())
+
+
+def predictions(runner: Runner, ids: Sequence[str], constants: dict[str, Any],
+                top: int = 5) -> Iterator[dict[str, Any]]:
+    """Predictions of samples as `predict` gives them, with any constants of decoding."""
+    vocabulary, tables = runner.vocabulary(), runner.tables()
     sizes = {s.id: (s.width, s.height) for s in runner.dataset.samples(ids, images=False)}
     alone = {"among_seen": np.flatnonzero(runner.mask("common", "rare")),
              "among_unseen": np.flatnonzero(runner.mask("unseen"))}
@@ -164,6 +184,7 @@ def predict(runner: Runner, split: str) -> Iterator[dict[str, Any]]:
         encoded = runner.encode(batch)
         logits = encoded["scene"] @ tables["verbs"].T
         best = {name: rows[np.argsort(-logits[:, rows], 1, kind="stable")[:, :5]] for name, rows in alone.items()}
+        withheld = _withheld(encoded["scene"], labels, vocabulary, tables, constants)
         made = decode(
             lambda _, done=encoded: done,
             runner.fill,
@@ -172,6 +193,7 @@ def predict(runner: Runner, split: str) -> Iterator[dict[str, Any]]:
             constants,
             batch,
             [sizes[i] for i in batch],
+            top=top,
             also=[[label] if label else [] for label in labels],
         )
         for k, (i, prediction) in enumerate(zip(batch, made, strict=True)):
@@ -180,4 +202,19 @@ def predict(runner: Runner, split: str) -> Iterator[dict[str, Any]]:
                 "id": i,
                 **prediction,
                 **{name: [runner.lexicon.verbs[v] for v in ranked[k]] for name, ranked in best.items()},
+                **({"withheld": withheld[k]} if withheld[k] else {}),
             }
+
+
+def _withheld(scene: np.ndarray, labels: Sequence[str], vocabulary: dict[str, Any], tables: dict[str, np.ndarray],
+              constants: dict[str, Any]) -> list[dict | None]:
+    """Whether any name fits where each image's own does not compete; None where it never does, or nobody can say."""
+    if "fits" not in constants:
+        return [None] * len(labels)
+    names, listed = constants["candidates"], list(vocabulary["verbs"])
+    own = np.array([names.index(label) if label in names else -1 for label in labels])
+    evidence = np.array([vocabulary["verbs"][name]["evidence"] for name in names])
+    logits = verb_logits(scene, tables["verbs"][[listed.index(name) for name in names]], evidence, constants)
+    fits = confidence(constants["fits"], certainty.withheld(logits, own))
+    return [{"fits": round(float(f), 4), "confident": bool(f >= constants["abstain_below"])} if column >= 0 else None
+            for f, column in zip(fits, own, strict=True)]

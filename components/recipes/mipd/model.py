@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from components.encoders import geometry
-from components.encoders.image import CHANNELS, GridEncoder
+from components.encoders.image import CHANNELS
 from components.encoders.text import WIDTH
 from components.recipes.mipd.config import Architecture
 from components.teachers.network import Trunk, readout
@@ -20,11 +20,11 @@ class SceneEncoder(nn.Module):
     The memory holds each token twice: in context, and as the frozen encoder saw it (small things drown in context).
     """
 
-    def __init__(self, size: Architecture):
+    def __init__(self, size: Architecture, channels: int):
         super().__init__()
         self.dropout = size.dropout
-        self.trunk = Trunk(size.width, size.layers, size.heads)
-        self.local = nn.Linear(CHANNELS, size.width)
+        self.trunk = Trunk(size.width, size.layers, size.heads, channels=channels)
+        self.local = nn.Linear(channels, size.width)
         self.scene = readout(size.width, WIDTH)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # [B,T,C] -> [B,E] unit, [B,T,M], [B,D]
@@ -109,11 +109,11 @@ def only_present(present: Tensor) -> Tensor:  # [B, R] -> [B, 1, R, R] bool, Tru
 
 
 class Student(nn.Module):
-    """Scene encoder and role decoder with the logit scales of verbs and nouns."""
+    """Scene encoder and role decoder with the logit scales of verbs and nouns; `channels` of the frozen encoder."""
 
-    def __init__(self, size: Architecture):
+    def __init__(self, size: Architecture, channels: int = CHANNELS):
         super().__init__()
-        self.encoder, self.decoder = SceneEncoder(size), RoleDecoder(size)
+        self.encoder, self.decoder = SceneEncoder(size, channels), RoleDecoder(size)
         self.log_scale_verb = nn.Parameter(torch.tensor([2.5]))
         self.log_scale_noun = nn.Parameter(torch.tensor([2.5]))
 
@@ -137,7 +137,7 @@ class Student(nn.Module):
 class EncoderGraph(nn.Module):
     """What ships as `encoder`: pixels [B,3,S,S] to scene [B,E], memory [B,T,M] and whole [B,D]."""
 
-    def __init__(self, grid: GridEncoder, student: Student):
+    def __init__(self, grid: nn.Module, student: Student):
         super().__init__()
         self.grid, self.scene = grid, student.encoder
 

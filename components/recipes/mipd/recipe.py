@@ -98,7 +98,7 @@ class Mipd:
             "arguments": {
                 "dataset": str(stage.dataset),
                 "splits": str(stage.splits),
-                "features": str(dataset_features(stage.dataset)),
+                "features": str(dataset_features(stage.dataset, encoder=stage.config.encoder.image)),
                 "targets": str(stage.targets) if stage.targets and settings.teacher else None,
                 "config": as_dict(stage.config),
                 "seed": stage.seed,

@@ -8,7 +8,7 @@ import numpy as np
 from components.datasets.splits import Splits
 from components.datasets.store import Dataset
 from components.evaluation import bootstrap, situation
-from components.evaluation.calibration import reliability
+from components.recipes.mipd import certainty
 from components.recipes.protocol import Report, Stage
 
 SLICES = ("seen", "common", "rare", "unseen")
@@ -18,7 +18,7 @@ PROTOCOL = {
     "boxes and rationales of unseen verbs": "never in training or tuning",
     "verb given": "only in the columns that say so (true verb given)",
     "candidates at test": "all seen and unseen verbs together; 'among unseen' ('among seen'): those names alone",
-    "tuning": "penalty and temperature chosen on held-out images of seen verbs and of pseudo-unseen verbs",
+    "tuning": "penalty, confidences, bar of abstention: on held-out images of seen verbs and of pseudo-unseen verbs",
 }
 
 
@@ -80,8 +80,8 @@ def score(predictions: Sequence[dict[str, Any]], stage: Stage, split: str) -> Re
             *sides, seen_groups=kinds[0], unseen_groups=kinds[1], n=settings.bootstrap
         )
         metrics["harmonic"], intervals["harmonic"] = float(mean), [float(b) for b in bounds]
-    confidence = np.array([of[i]["scores"][0] for i in scores.images])
-    metrics["calibration_error"] = reliability(confidence, scores.values("top1_verb")).ece
+    held, told = certainty.measure(predictions, scores, truth, {name: masks[name] for name in ("seen", "unseen")})
+    metrics |= held
     per_sample = {
         number: dict(zip(scores.images, scores.values(number).tolist(), strict=True))
         for number in ("top1_verb", "top1_value", "top1_grnd_value")
@@ -90,7 +90,7 @@ def score(predictions: Sequence[dict[str, Any]], stage: Stage, split: str) -> Re
         per_sample[f"{name}.top1_verb"] = {i: per_sample["top1_verb"][i] for i in np.array(scores.images)[mask]}
     if "harmonic" in metrics:  # no image has a harmonic mean of its own: its two halves are compared
         per_sample |= {f"harmonic.{side}": per_sample[f"{side}.top1_verb"] for side in ("seen", "unseen")}
-    drawn = tables(scores, of, confidence, splits)
+    drawn = tables(scores, of, splits) | told
     return Report(metrics, intervals, per_sample, protocol(dataset, splits, stage), drawn)
 
 
@@ -107,7 +107,7 @@ def record_roles(metrics: dict[str, float], name: str, scores: situation.Situati
 
 
 def tables(
-    scores: situation.SituationScores, predictions: dict[str, dict], confidence: np.ndarray, splits: Splits
+    scores: situation.SituationScores, predictions: dict[str, dict], splits: Splits
 ) -> dict[str, Any]:
     """What plots are drawn from."""
     right = scores.values("top1_verb")
@@ -122,5 +122,9 @@ def tables(
     return {
         "labels": per_verb,
         "confusion": {"truth": scores.verbs.tolist(), "predicted": [predictions[i]["verbs"][0] for i in scores.images]},
-        "reliability": {"images": list(scores.images), "confidence": confidence.tolist(), "right": right.tolist()},
+        "reliability": {
+            "images": list(scores.images),
+            "confidence": [predictions[i]["scores"][0] for i in scores.images],
+            "right": right.tolist(),
+        },
     }

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from components.datasets.images import fit, load_image
-from components.encoders import image, text
+from components.encoders import named, text
+from components.encoders.checkpoint import EMBEDDED
 from components.recipes.mipd.inference import Runner
 from components.recipes.mipd.model import DecoderGraph, EncoderGraph
 from components.recipes.protocol import ExportSpec, Graph
@@ -16,15 +17,15 @@ CALIBRATION_IMAGES = 64
 
 def export(runner: Runner) -> ExportSpec:
     """See `components.recipes.protocol.Recipe.export`. Calibration images come from the training split."""
+    eyes = named.get(runner.eyes)
     vocabulary, tables = runner.vocabulary(), runner.tables()
     roles = max(len(v["order"]) for v in vocabulary["verbs"].values())
     chosen = list(runner.splits.train)[:CALIBRATION_IMAGES]
 
     def pictures() -> Iterator[dict[str, np.ndarray]]:
         for sample in runner.dataset.samples(chosen):
-            yield {
-                "image": image.pixels(fit(load_image(sample.image, sample.name), image.SIZE)[None]).contiguous().numpy()
-            }
+            picture = fit(load_image(sample.image, sample.name), eyes.size)[None]
+            yield {"image": eyes.pixels(picture).contiguous().numpy()}
 
     def filled() -> Iterator[dict[str, np.ndarray]]:
         at = {name: i for i, name in enumerate(vocabulary["roles"])}
@@ -45,12 +46,12 @@ def export(runner: Runner) -> ExportSpec:
     batch = {0: "batch"}
     encoder = Graph(
         "encoder",
-        EncoderGraph(image.grid_encoder(), runner.student).eval(),
-        (torch.randn(2, 3, image.SIZE, image.SIZE),),
+        EncoderGraph(eyes.network, runner.student).eval(),
+        (torch.randn(2, 3, eyes.size, eyes.size),),
         ("image",),
         ("scene", "memory", "whole"),
         {"image": batch},
-        "static",
+        "static" if eyes.name == EMBEDDED else "dynamic",  # convolutions, or a transformer
         pictures,
     )
     decoder = Graph(
@@ -81,5 +82,5 @@ def export(runner: Runner) -> ExportSpec:
         tables,
         vocabulary,
         runner.decoding(),
-        {"size": image.SIZE, "mean": image.MEAN, "std": image.STD},
+        {"size": eyes.size, "mean": eyes.mean, "std": eyes.std},
     )

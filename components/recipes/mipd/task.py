@@ -75,7 +75,7 @@ class MipdTask(SituationTask):
     def __init__(self, dataset: Path, splits: Path, features: Path, targets: Path | None, config: Config, seed: int):
         super().__init__(dataset, splits, features, config, seed)
         self.teacher = Targets(targets, self.train, seed, self.settings.shuffle) if self.settings.teacher else None
-        self.model = Student(config.student)
+        self.model = Student(config.student, self.features.shape[-1])
         self.tables = losses.Tables(
             self.lexicon.verb_vectors,
             self.lexicon.noun_vectors,

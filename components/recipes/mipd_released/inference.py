@@ -23,7 +23,8 @@ def load_student(folder: Path) -> tuple[Student, Config]:
         weights = load_file(folder / "student.safetensors")
         own = {k.removeprefix("student."): v for k, v in weights.items() if k.startswith("student.")}
         words = Words(own["decoder.known_verbs"], own["decoder.known_roles"])
-        student = Student(settings.student, words, len(own["nouns.bias"]), settings.distil.faults)
+        channels = own["encoder.linear.weight"].shape[1]
+        student = Student(settings.student, words, len(own["nouns.bias"]), settings.distil.faults, channels)
         student.load_state_dict(own)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise UserError(

@@ -27,9 +27,9 @@ class Words:
 class SceneEncoder(nn.Module):
     """Frozen features to a verb vector and the decoder's memory. The mean feature stands for the class token."""
 
-    def __init__(self, size: Architecture):
+    def __init__(self, size: Architecture, channels: int):
         super().__init__()
-        self.linear, self.dropout = nn.Linear(CHANNELS, WIDTH), nn.Dropout(size.dropout)
+        self.linear, self.dropout = nn.Linear(channels, WIDTH), nn.Dropout(size.dropout)
         self.to_text = nn.Linear(WIDTH, WIDTH, bias=False)
         self.norm = nn.LayerNorm(WIDTH)
 
@@ -79,9 +79,9 @@ def _layers(width: int, out: int) -> tuple[nn.Module, nn.Module]:
 class Student(nn.Module):
     """All that is needed at inference. Nouns are rows of a closed head; only verbs are compared with text."""
 
-    def __init__(self, size: Architecture, words: Words, nouns: int, faults: Faults):
+    def __init__(self, size: Architecture, words: Words, nouns: int, faults: Faults, channels: int = CHANNELS):
         super().__init__()
-        self.encoder, self.decoder = SceneEncoder(size), RoleDecoder(size, words, faults)
+        self.encoder, self.decoder = SceneEncoder(size, channels), RoleDecoder(size, words, faults)
         self.nouns = nn.Linear(size.noun_width, nouns)
         scale = torch.zeros(1) if faults.unbounded else torch.full((1,), 2.5)
         self.log_scale_verb = nn.Parameter(scale, requires_grad=not faults.unbounded)

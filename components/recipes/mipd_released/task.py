@@ -47,7 +47,7 @@ class ReleasedTask(SituationTask):
         self.faults, lexicon = self.settings.faults, self.lexicon
         self.teacher = Said(targets, self.train, seed, self.settings.shuffle) if self.settings.teacher else None
         words = Words(lexicon.verb_vectors, lexicon.role_vectors)
-        student = Student(config.student, words, len(lexicon.nouns), self.faults)
+        student = Student(config.student, words, len(lexicon.nouns), self.faults, self.features.shape[-1])
         width = self.teacher.arrays["grid"].shape[-1] if self.teacher else None
         self.model = Pair(student, Alignment(width, self.faults) if self.teacher else None)
         every = torch.arange(len(lexicon.verbs))

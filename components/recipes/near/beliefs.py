@@ -38,7 +38,7 @@ class Beliefs(nn.Module):
 
     def renew(self, probability: np.ndarray) -> None:
         """Splits and refines by the students' present predictions on views of all images, [H, A, N, V]."""
-        if self.method.split == "none" and not self.method.candidates:
+        if self.method.split == "none":
             return
         splits = [self._split(h, probability[h].mean(0)) for h in range(len(probability))]
         for h, own in enumerate(probability):
@@ -55,12 +55,11 @@ class Beliefs(nn.Module):
 
     def _split(self, h: int, predicted: np.ndarray) -> Split:
         log = np.log(np.clip(predicted, 1e-12, 1))
-        aim = self.first.numpy() if self.method.candidates else np.eye(predicted.shape[1])[self.names]
-        losses = -(aim * log).sum(1)
+        losses = -(self.first.cpu().numpy() * log).sum(1)
         if self.method.split == "joapr":
             losses = losses - (predicted * log).sum(1)
         done = int(self.epochs)
-        earlier = self.history[h, :min(done, EPOCHS - 1)].flip(0).numpy() if self.method.history else None
+        earlier = self.history[h, :min(done, EPOCHS - 1)].cpu().numpy() if self.method.history else None
         found = split(losses, earlier)
         self.loss[h] = torch.from_numpy(losses)
         self.history[h] = self.history[h].roll(1, 0)
@@ -85,5 +84,6 @@ class Beliefs(nn.Module):
 
     def audit(self, images: list[str], vocabulary: list[str]) -> list[dict[str, Any]]:
         """What was decided last about each image's name, by the first student."""
-        return audit(images, vocabulary, *(getattr(self, n)[0].numpy() for n in ("loss", "weight", "clean")),
-                     self.first.numpy(), self.target[0].numpy())
+        told = (getattr(self, n)[0].cpu().numpy() for n in ("loss", "weight", "clean"))
+        given = np.eye(len(vocabulary))[self.names]
+        return audit(images, vocabulary, *told, given, self.target[0].cpu().numpy())

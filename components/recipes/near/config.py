@@ -63,7 +63,7 @@ class Distil:
 class Evaluate:
     """`test` images of each species are held out (a share of them below 1); intervals from `bootstrap` resamples."""
 
-    test: float = 12
+    test: float = 8
     bootstrap: int = 1000
 
 
@@ -84,7 +84,7 @@ class Config:
     """A run of NeaR, whole. Of each species eight images are named, of a rare one three."""
 
     recipe: str = "near"
-    draw: SpeciesSpec = field(default_factory=lambda: SpeciesSpec(each=20, few=15))
+    draw: SpeciesSpec = field(default_factory=lambda: SpeciesSpec(each=16, few=11))
     ask: Ask = field(default_factory=Ask)
     spend: Spend = field(default_factory=Spend)
     align: Align = field(default_factory=Align)

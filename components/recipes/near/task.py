@@ -52,7 +52,8 @@ class NearTask:
         self.config, self.targets, self.seed = config, targets, seed
         self.settings, self.method = config.distil, resolve(config.distil.method)
         self.views = torch.from_numpy(views)
-        near, cosine = (targets.near, targets.cosine) if self.method.candidates else (targets.near[:, :0],) * 2
+        k = targets.near.shape[1] if self.method.candidates else 0
+        near, cosine = targets.near[:, :k], targets.cosine[:, :k]
         allowed = candidate_sets(targets.names, near, len(targets.vocabulary))
         first = uniform_targets(allowed) if self.method.uniform else candidate_targets(
             targets.names, near, cosine, len(targets.vocabulary), own=self.method.own,
