@@ -6,8 +6,7 @@ BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.installed
 
 .DELETE_ON_ERROR:
-
-.PHONY: help run test test-servers ui lint results results-near clean
+.PHONY: help run test test-servers ui lint results results-near results-trident clean
 
 help:            ## list the commands
 	@sed -n 's/^\([a-z-]*\): .*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -32,6 +31,9 @@ results: $(STAMP)  ## re-make docs/results: the ablation of mipd over five seeds
 
 results-near: $(STAMP)  ## re-make docs/results/near.* (five seeds, both regimes; takes about ten minutes)
 	$(BIN)/python -m benchmarks.near_results $(ARGS)
+
+results-trident: $(STAMP)  ## re-make docs/results/trident.md (five worlds of pairs)
+	$(BIN)/python -m benchmarks.trident_results $(ARGS)
 
 clean:           ## remove the environment and caches; the state folder stays
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -51,4 +51,4 @@ def stage_of(plan: Plan, dataset: str, splits: str, *, rationales: str | None = 
 
 def recipe_code(plan: Plan) -> tuple[str, ...]:
     """The packages of the plan's recipe, whose sources are part of the keys of what it makes."""
-    return recipes.packages(plan.recipe)
+    return (*recipes.packages(plan.recipe), "components.recipes.common")

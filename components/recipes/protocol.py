@@ -171,8 +171,8 @@ class Recipe(Protocol):
     def ingest(self, source: Source, out: Path, progress: Progress) -> Sequence[str]:
         """Takes the user's images into the dataset folder `out`, whole or not at all; returns warnings."""
 
-    def split(self, dataset: Dataset, config: Any, seed: int, drawn: bool) -> SplitSpec:
-        """How to split a dataset that brings no splits of its own. Pure."""
+    def split(self, dataset: Dataset, config: Any, seed: int, drawn: bool) -> SplitSpec | Splits:
+        """How to split a dataset that brings no splits of its own, or its splits where its records name them. Pure."""
 
     def questions(self, sample: Sample, config: Any) -> list[Question]:
         """What to ask the teacher about one training sample. Pure; empty where the recipe asks nothing of it."""

@@ -21,6 +21,7 @@ from components.recipes.near.candidates import candidate_sets, neighbours, with_
 from components.recipes.near.config import Align
 from components.recipes.near.views import pooled_views
 from components.recipes.protocol import Stage
+from components.teachers.protocol import Teacher
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class Targets:
             np.save(folder / f"{name}.npy", getattr(self, name))
 
 
-def align(stage: Stage, out: Path) -> dict[str, float]:
-    """Writes the targets of the named training images; the true classes are not looked at."""
+def align(stage: Stage, _teacher: Teacher, out: Path) -> dict[str, float]:
+    """Writes the targets of the named training images. The teacher has said all; true classes are not looked at."""
     labels = read_names(stage)
     made = consolidate(labels.answers, risk=stage.config.align.risk)
     files.write(out / "names.jsonl", labels, made)
