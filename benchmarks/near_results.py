@@ -22,26 +22,28 @@ from benchmarks.near_page import write
 from components import recipes, teachers
 from components.base.artifacts import code_version, produce
 from components.base.config import override
-from components.datasets.images import load_image
 from components.datasets.names.consolidate import consolidate
 from components.datasets.names.evidence import Answer
 from components.datasets.species.answers import REGIMES
 from components.datasets.splits import Splits, split_dataset
 from components.datasets.store import Dataset
-from components.encoders import text
+from components.encoders import named, text
 from components.encoders.cache import FeatureCache, dataset_features
 from components.evaluation.clustering import NameScores, label_quality, right
+from components.export.latency import measure
 from components.recipes.near import naming
 from components.recipes.near.config import Config
 from components.recipes.near.methods import PRESETS, Method
+from components.recipes.near.model import EncoderGraph, Student
 from components.recipes.near.recording import record
 from components.recipes.near.scoring import measured
 from components.recipes.near.split import auroc
 from components.recipes.near.targets import targets_of
 from components.recipes.near.task import NearTask
 from components.recipes.near.views import pooled_views
-from components.teachers.protocol import View
-from components.training.spec import Optimizer, learning_rate
+from components.recipes.pictures import view
+from components.recipes.protocol import Stage
+from components.training import plain
 
 METHODS: dict[str, Method] = PRESETS | {"near": Method()}
 ABLATIONS: dict[str, tuple[str, ...]] = {
@@ -62,8 +64,9 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class World:
-    """A seed's birds: names of test images, their classes, views of training images [N, A, P] and the test's [M, P]."""
+    """A seed's birds: where they lie, views of training images [N, A, P] and the test's [M, P]."""
 
+    stage: Stage
     data: Dataset
     splits: Splits
     views: np.ndarray
@@ -82,7 +85,8 @@ def world(config: Config, seed: int) -> World:
                         lambda part: split_dataset(path, part, recipe.split(data, config, seed, True)) and None)
     splits = Splits.load(folder / "splits.json")
     features = FeatureCache(dataset_features(path))
-    return World(data, splits, pooled_views(features, splits.train, config.distil.views, seed),
+    stage = Stage(path, folder / "splits.json", config, seed)
+    return World(stage, data, splits, pooled_views(features, splits.train, config.distil.views, seed),
                  pooled_views(features, splits.test, 1, 0)[:, 0])
 
 
@@ -95,13 +99,8 @@ def asked(here: World, config: Config, split: str) -> list[tuple[dict[str, Any],
     samples = {s.id: s for s in here.data.samples(getattr(here.splits, split), images=False)}
     ids = getattr(here.splits, split)
     questions = [naming.questions(samples[i], config.ask.version, 1.0)[0] for i in ids]
-    said = teacher.answer([View(i, partial(picture, here.data, i)) for i in ids], questions)
+    said = teacher.answer([view(here.data, i) for i in ids], questions)
     return [(naming.read(answer), answer) for answer in said]
-
-
-def picture(data: Dataset, name: str) -> np.ndarray:
-    sample = data.get(name)
-    return load_image(sample.image, sample.name)
 
 
 def names_of(said: list[tuple[dict[str, Any], Any]], risk: float) -> list[str]:
@@ -109,30 +108,11 @@ def names_of(said: list[tuple[dict[str, Any], Any]], risk: float) -> list[str]:
     return list(consolidate(given, risk=risk).names)
 
 
-def fit(task: NearTask) -> None:
-    """The steps of `components.training.engine` in this process: AdamW, its schedule, its clipping."""
-    settings, parameters = task.settings, list(task.model.parameters())
-    groups = [{"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
-              {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, settings.learning_rate)
-    plan = Optimizer(settings.learning_rate, settings.weight_decay)
-    for step in range(task.steps):
-        torch.manual_seed(task.seed * 100_000 + step)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, task.steps, plan)
-        batch, _ = task.batch(step, 0, 1)
-        loss = sum(task.loss(task.model, batch, step).values())
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, plan.clip)
-        optimizer.step()
-
-
 def trained(here: World, names: list[str], config: Config, seed: int) -> tuple[NameScores, float | None]:
     """Scores of a student on the test images, and the AUROC of its weights where it splits."""
     targets = targets_of(list(here.splits.train), names, here.views[:, 0], config.align)
     task = NearTask(targets, here.views, config, seed)
-    fit(task)
+    plain.train(task, recipes.get("near").training_task(dataclasses.replace(here.stage, config=config)))
     with torch.no_grad():
         chance = task.model(torch.from_numpy(here.shown)).mean(0)
     said = [targets.vocabulary[c] for c in chance.argmax(-1).tolist()]
@@ -152,7 +132,7 @@ def one_seed(seed: int, ablate: bool) -> dict[str, dict[str, Any]]:
     base = override(Config(), f"draw.seed={seed}")
     here = world(base, seed)
     looking = teachers.get("embedded", features=FeatureCache(dataset_features(here.data.path)))
-    scenes = looking.grid([View(i, partial(picture, here.data, i)) for i in here.splits.test])[:, 0]
+    scenes = looking.grid([view(here.data, i) for i in here.splits.test])[:, 0]
     out = {}
     for regime in REGIMES:
         config = override(base, f"ask.regime={regime}")
@@ -179,6 +159,18 @@ def one_seed(seed: int, ablate: bool) -> dict[str, dict[str, Any]]:
     return out
 
 
+def speed(config: Config) -> dict[str, float]:
+    """Milliseconds of one core that the student takes for an image, alone and as one of 64, from pixels to names."""
+    eyes, torch_threads = named.get("embedded"), torch.get_num_threads()
+    graph = EncoderGraph(eyes.network, Student(config.student.width, 64)).eval()
+    images = {count: torch.randn(count, 3, eyes.size, eyes.size) for count in (1, 64)}
+    torch.set_num_threads(1)
+    with torch.inference_mode():
+        found = measure({str(count): partial(graph, pixels) for count, pixels in images.items()}, rounds=5)
+    torch.set_num_threads(torch_threads)
+    return {f"batch_{count}": found[str(count)]["median_ms"] / count for count in images}
+
+
 def tell(seed: int, regime: str, name: str, scores: NameScores) -> None:
     shown = ("cluster_accuracy", "semantic_accuracy", "nmi", "ari")
     told = ", ".join(f"{k} {100 * scores.numbers[k]:.1f}" for k in shown)
@@ -194,7 +186,7 @@ def main() -> None:
     found: Mapping[int, Any] = {}
     for place, seed in enumerate(options.seeds):
         found |= {seed: one_seed(seed, place < options.ablate)}
-        write(found, options.out)
+        write(found, speed(Config()), options.out)
 
 
 if __name__ == "__main__":
