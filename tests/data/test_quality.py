@@ -267,6 +267,14 @@ def test_good_predictions_pass():
     assert result.passed and findings(result) == {} and result.statistics["ranks.rows"] == 18
 
 
+def test_a_label_without_roles_needs_no_frame():
+    space = {"verbs": {"wet mug": {"order": []}, "digging": {"order": ["agent"]}}, "nouns": {}}
+    said = {"image": "a.jpg", "id": "a", "verbs": ["wet mug"], "scores": [1.0]}
+    for verbs, missing in ((["wet mug"], ""), (["wet mug", "digging"], "digging")):
+        table = frames.prediction_frame([said | {"verbs": verbs}], space, {"a": (9, 9)})["images"]
+        assert table["unframed"].tolist() == [missing]
+
+
 def tool(**values):
     return lambda p: p["frames"]["sawing"]["tool"].update(values)
 
