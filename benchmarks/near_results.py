@@ -31,6 +31,7 @@ from components.encoders import named, text
 from components.encoders.cache import FeatureCache, dataset_features
 from components.evaluation.clustering import NameScores, label_quality, right
 from components.export.latency import measure
+from components.pipeline.teaching import loaders
 from components.recipes.near import naming
 from components.recipes.near.config import Config
 from components.recipes.near.methods import PRESETS, Method
@@ -43,22 +44,19 @@ from components.recipes.near.task import NearTask
 from components.recipes.near.views import pooled_views
 from components.recipes.pictures import view
 from components.recipes.protocol import Stage
+from components.teachers.protocol import View
 from components.training import plain
 
 METHODS: dict[str, Method] = PRESETS | {"near": Method()}
 ABLATIONS: dict[str, tuple[str, ...]] = {
     "no neighbours (k = 0)": ("align.k=0",),
-    "k = 1": ("align.k=1",),
-    "k = 10": ("align.k=10",),
-    "mutual neighbours": ("align.mutual=true",),
-    "neighbours by image and name": ("align.space=text",),
-    "own name only in the first target": ("distil.method.own=1.0",),
-    "candidates alike": ("distil.method.uniform=true",),
+    "neighbours by features as they are": ("align.space=image",),
+    "names never divided": ("distil.method.divide=false",),
+    "every name counts": ("distil.method.support=1",),
     "no split": ("distil.method.split=none",),
     "no projection": ("distil.method.project=false",),
     "no sharpening": ("distil.method.sharpen=1.0",),
-    "no evenness": ("distil.method.evenness=0.0",),
-    "spellings merged only": ("align.risk=0.0",),
+    "no mixing": ("distil.method.mixing=0",),
 }
 
 
@@ -110,12 +108,12 @@ def names_of(said: list[tuple[dict[str, Any], Any]], risk: float) -> list[str]:
 
 def trained(here: World, names: list[str], config: Config, seed: int) -> tuple[NameScores, float | None]:
     """Scores of a student on the test images, and the AUROC of its weights where it splits."""
-    targets = targets_of(list(here.splits.train), names, here.views[:, 0], config.align)
+    targets = targets_of(list(here.splits.train), names, here.views, config.align)
     task = NearTask(targets, here.views, config, seed)
     plain.train(task, recipes.get("near").training_task(dataclasses.replace(here.stage, config=config)))
     with torch.no_grad():
         chance = task.model(torch.from_numpy(here.shown)).mean(0)
-    said = [targets.vocabulary[c] for c in chance.argmax(-1).tolist()]
+    said = [task.targets.vocabulary[c] for c in chance.argmax(-1).tolist()]
     weight, clean = task.model.beliefs.weight[0].numpy(), right(names, here.classes("train"))
     found = auroc(weight, clean) if len(set(clean)) == 2 and np.ptp(weight) > 0 else None
     return measured([here.data.names[i] for i in here.splits.test], said, here.classes("test")), found
@@ -132,7 +130,8 @@ def one_seed(seed: int, ablate: bool) -> dict[str, dict[str, Any]]:
     base = override(Config(), f"draw.seed={seed}")
     here = world(base, seed)
     looking = teachers.get("embedded", features=FeatureCache(dataset_features(here.data.path)))
-    scenes = looking.grid([view(here.data, i) for i in here.splits.test])[:, 0]
+    pixels = loaders(here.data, here.splits.test)
+    scenes = looking.grid([View(i, pixels[i]) for i in here.splits.test])[:, 0]
     out = {}
     for regime in REGIMES:
         config = override(base, f"ask.regime={regime}")

@@ -22,12 +22,16 @@ class Ask(settings.Ask):
 @dataclass(frozen=True, slots=True)
 class Align:
     """Names to a vocabulary (`risk`: share of images that merging may misname, 0 merges spellings only), and the `k`
-    nearest neighbours of each image: by its features, or by the mean of those and its name's text (`space`)."""
+    nearest neighbours of each image (`space`): by its features whitened, or as they are, or by the mean of those and
+    its name's text. A name whose images are of two kinds (`components.recipes.near.space`) becomes two; `apart` 0:
+    never.
+    """
 
     risk: float = 0.01
     k: int = 5
     mutual: bool = False
-    space: Literal["image", "text"] = "image"
+    space: Literal["whitened", "image", "text"] = "whitened"
+    apart: float = 0.08
 
 
 @dataclass(frozen=True, slots=True)
