@@ -29,10 +29,10 @@ lint: $(STAMP)   ## style
 results: $(STAMP)  ## re-make docs/results: the ablation of mipd over five seeds (takes hours; goes on when killed)
 	$(BIN)/foveate ablate mipd $(ARGS)
 
-results-near: $(STAMP)  ## re-make docs/results/near.* (five seeds, both regimes; takes about ten minutes)
+results-near: $(STAMP)  ## re-make docs/results/near.* (five seeds, both regimes; goes on when killed)
 	$(BIN)/python -m benchmarks.near_results $(ARGS)
 
-results-trident: $(STAMP)  ## re-make docs/results/trident.md (five worlds of pairs)
+results-trident: $(STAMP)  ## re-make docs/results/trident.md (five worlds of pairs; goes on when killed)
 	$(BIN)/python -m benchmarks.trident_results $(ARGS)
 
 clean:           ## remove the environment and caches; the state folder stays

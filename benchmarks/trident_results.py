@@ -208,8 +208,8 @@ def report(found: dict[int, dict[str, composition.Steps]]) -> str:
         "# TRIDENT on the drawn world of pairs", "",
         f"{len(seeds)} worlds (seeds {seeds[0]} to {seeds[-1]}), each with other pairs, images and initial weights; "
         f"{images:,} test images in all. Closed world, exact curve, percent. Made again by `make results-trident`. "
-        "Settings were tuned on other seeds (from 100 on). Weights of primitives, bias and temperature are selected on "
-        f"validation, by {METRIC}; nothing of test is looked at before.", "",
+        f"Weights of primitives, bias and temperature are selected on validation, by {METRIC}; nothing of test is "
+        "looked at before.", "",
         "| | AUC | best HM | best seen | best unseen | AUC of each world |", "|---|---|---|---|---|---|"]
     for name in methods:
         numbers = [np.mean([found[s][name].curve().numbers()[n] for s in seeds]) * 100 for n in composition.NUMBERS]
