@@ -26,7 +26,9 @@ ui: $(STAMP)     ## MLflow and Prefect in the browser, over what was run
 lint: $(STAMP)   ## style
 	$(BIN)/ruff check .
 
-results: $(STAMP)  ## re-make docs/results: the ablation of mipd over five seeds (takes hours; goes on when killed)
+results: $(STAMP)  ## re-make docs/results of mipd (takes hours; goes on when killed)
+	$(BIN)/foveate ablate mipd --budget full --seeds 0,1,2 --only "labels only" --only "labels and their nouns as text" \
+	  --only "mipd, shuffled rationales" --out docs/results/full
 	$(BIN)/foveate ablate mipd $(ARGS)
 
 results-near: $(STAMP)  ## re-make docs/results/near.* (five seeds, both regimes; goes on when killed)

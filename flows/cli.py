@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from components.base.errors import PipelineError, UserError
-from flows import cli_files
+from flows import cli_files, fresh_commands
 from flows.model_commands import drift, models
 from flows.name_commands import names
 from flows.options import (
@@ -170,16 +170,7 @@ def draw(out, workers, **counts) -> None:
     click.echo(draw_folder(out, counts, workers))
 
 
-@data.command()
-@click.argument("source", type=FOLDER)
-@click.option("--out", type=FOLDER, required=True, help="Where the dataset is written.")
-@click.option("--annotations", type=FILE, help="SWiG JSON (default: annotations.json in the folder).")
-@click.option("--space", type=FILE, help="The lexicon (default: space.json in the folder).")
-def ingest(source, out, annotations, space) -> None:
-    """Turn a folder of images into a checked dataset: `foveate data ingest photos --out dataset`."""
-    from components.pipeline.commands import ingest_images
-
-    click.echo(ingest_images(source, out, annotations, space))
+data.command("ingest")(fresh_commands.ingest)
 
 
 @data.command()
@@ -326,6 +317,7 @@ def _stage(name: str, text: str) -> None:
 
 cli.add_command(rationales)
 cli.add_command(names)
+cli.command()(fresh_commands.retrain)
 for _name, _text in STAGES.items():
     _stage(_name, _text)
 cli.add_command(models)

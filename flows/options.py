@@ -4,7 +4,7 @@ import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -12,6 +12,7 @@ from components.base.errors import nearest
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
+Until = Literal["ingest", "rationales", "align", "distil", "evaluate", "export", "promote"]  # the last stage to make
 TEACHER = "The teacher that is asked: embedded, transformers:..., openai:... or recorded:... (foveate teacher --help)."
 
 
@@ -22,6 +23,11 @@ def _verbose(context: click.Context, _option: click.Option, value: bool) -> None
 
 verbose_option = click.option("--verbose", is_flag=True, expose_value=False, callback=_verbose,
                               help="Show library logs and tracebacks.")
+
+
+def verbose() -> bool:
+    """Whether --verbose was given anywhere on the command line."""
+    return click.get_current_context().find_root().meta.get("verbose", False)
 
 
 class Command(click.Command):
@@ -73,7 +79,8 @@ def words_of(text: str, option: str) -> list[str]:
 
 def plan_options(command: Callable) -> Callable:
     """The options that name a run; the command gets them as one `components.pipeline.plan.Plan`."""
-    @click.option("--data", type=FOLDER, help="A folder of images instead of the drawn world.")
+    @click.option("--data", type=FOLDER, help="A folder of images, or a dataset, instead of the drawn world.")
+    @click.option("--dataset", metavar="NAME", help="The newest version of a dataset that grows (foveate data ingest).")
     @click.option("--annotations", type=FILE, help="Their annotations (mipd: SWiG JSON, image name to entry).")
     @click.option("--space", type=FILE, help="Their lexicon (schema of imsitu_space.json).")
     @click.option("--recipe", default="mipd", show_default=True, help="The distillation method.")
@@ -83,13 +90,13 @@ def plan_options(command: Callable) -> Callable:
     @click.option("--set", "changes", multiple=True, metavar="A.B=C", help="Change a setting; may be repeated.")
     @click.option("--json", "json_to", metavar="FILE|-", help="Write the outcome as JSON.")
     @functools.wraps(command)
-    def with_plan(*, data, annotations, space, recipe, teacher, seed, fast, changes, **rest):
+    def with_plan(*, data, dataset, annotations, space, recipe, teacher, seed, fast, changes, **rest):
         if click.get_current_context().invoked_subcommand:
             return None  # the command below a stage works on files, not on a run
         from components.pipeline.plan import make
 
         paths = {k: str(v) if v else None for k, v in (("data", data), ("annotations", annotations), ("space", space))}
-        plan = make(recipe=recipe, teacher=teacher, seed=seed, fast=fast, changes=changes, **paths)
+        plan = make(recipe=recipe, teacher=teacher, seed=seed, fast=fast, changes=changes, dataset=dataset, **paths)
         return command(plan=plan, **rest)
     return with_plan
 
@@ -110,10 +117,9 @@ def run_until(plan: Any, until: str, json_to: str | None, max_cost: float | None
     """Makes everything up to a stage, or with `dry` says what asking the teacher for it would cost."""
     from flows.run import dry_run, run_pipeline
 
-    spoken = click.get_current_context().find_root().meta.get("verbose", False)
     if dry:
-        summary = dry_run(plan, until, verbose=spoken)
+        summary = dry_run(plan, until, verbose=verbose())
     else:
-        summary = run_pipeline(plan, until, verbose=spoken, limits=(max_requests, max_cost))
+        summary = run_pipeline(plan, until, verbose=verbose(), limits=(max_requests, max_cost))
     if json_to:
         emit(summary, json_to)

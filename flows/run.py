@@ -1,6 +1,7 @@
 """Runs the pipeline for the command line: server, console, MLflow run and summary around the main flow."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -54,15 +55,38 @@ def _run(plan: Any, until: str, verbose: bool, begin: Callable, finish: Callable
         lines.say(f"foveate: {plan.recipe} from the {plan.teacher} teacher on {plan.data or world}, "
                   f"seed {plan.seed}; state in {home()}")
         with prefect_api():
-            from components.base.artifacts import digest
-            from components.base.config import flat
-            from components.registry import tracking
             from flows.pipeline import pipeline
 
-            name = f"{plan.recipe} {'fast ' if plan.fast else ''}seed {plan.seed}"
-            tags = {name: getattr(plan, name) for name in ("recipe", "teacher", "seed", "fast")} | {"until": until}
-            key = digest([asdict(plan), until])  # a run that was stopped goes on under its own MLflow run
-            with tracking.run(name, params=flat(plan.settings), tags=tags, key=key) as run:
+            with recorded(plan, until) as run:
                 begin(run)
                 made = pipeline(asdict(plan), run.id, until)
                 return finish(lines, run, made)
+
+
+def run_retraining(dataset: str, **options: Any) -> None:
+    """The retraining flow in this process; says what it did."""
+    from components.base.progress import listening
+    from components.pipeline.growth import newest
+    from flows.options import verbose
+
+    newest(dataset)  # before a server is started for nothing
+    with quiet("retrain", verbose()) as console, Lines(console) as lines, listening(lines), prefect_api():
+        from flows.retraining import retrain
+
+        done = retrain(dataset, **options, return_state=True)
+        if not done.is_completed():
+            done.result()  # raises what the flow raised
+        lines.say(f"{done.name}: {done.message}")
+
+
+@contextmanager
+def recorded(plan: Any, until: str) -> Iterator[Any]:
+    """The MLflow run of a plan up to a stage; a run that was stopped goes on under its own."""
+    from components.base.artifacts import digest
+    from components.base.config import flat
+    from components.registry import tracking
+
+    name = f"{plan.recipe} {'fast ' if plan.fast else ''}seed {plan.seed}"
+    tags = {name: getattr(plan, name) for name in ("recipe", "teacher", "seed", "fast")} | {"until": until}
+    with tracking.run(name, params=flat(plan.settings), tags=tags, key=digest([asdict(plan), until])) as run:
+        yield run

@@ -4,15 +4,17 @@ A source folder is either just images (in any sub-folders), or `images/` beside 
 `train.json`, `dev.json`, `test.json`) and `space.json` (or `imsitu_space.json`).
 """
 
+import dataclasses
 import difflib
 import os
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from components.base.artifacts import file_digest
 from components.base.errors import UserError
 from components.base.reading import read_json
 from components.datasets.images import load_image, near_pairs, perceptual_hash
@@ -34,26 +36,30 @@ FEW = 64  # below this many images, starting processes costs more than it saves
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What ingestion made, and what it noticed without refusing it."""
+    """What ingestion made, and what it noticed without refusing it. `repeats`: images passed over as known."""
 
     dataset: Path
     version: str
     count: int
     labelled: int
     warnings: tuple[str, ...]
+    repeats: int = 0
 
 
 def ingest(source: Path, out: Path, annotations: Path | None = None, space: Path | None = None, workers: int = 2,
-           progress: Progress | None = None) -> Report:
-    """Ingests a source folder of either form (see above); files given explicitly win over files found in it."""
+           progress: Progress | None = None, known: Collection[str] | None = None) -> Report:
+    """Ingests a source folder of either form (see above); files given explicitly win over files found in it.
+
+    With `known` (ids of samples), images that repeat one of those or another of the folder are passed over and counted.
+    """
     if source.is_dir() and (source / "images").is_dir():
         entries = [source / name for name in ("annotations.json", "train.json", "dev.json", "test.json")
                    if (source / name).exists()]
         spaces = [source / name for name in ("space.json", "imsitu_space.json") if (source / name).exists()]
         if annotations or entries:
             return ingest_folder(source / "images", out, [annotations] if annotations else entries,
-                                 space or next(iter(spaces), None), workers, progress, name=source.name)
-    return ingest_folder(source, out, [annotations] if annotations else [], space, workers, progress)
+                                 space or next(iter(spaces), None), workers, progress, source.name, known)
+    return ingest_folder(source, out, [annotations] if annotations else [], space, workers, progress, known=known)
 
 
 def ingest_classes(folder: Path, out: Path, classes: Path | None = None, workers: int = 2,
@@ -67,12 +73,13 @@ def ingest_classes(folder: Path, out: Path, classes: Path | None = None, workers
 
 
 def ingest_folder(folder: Path, out: Path, annotations: list[Path], space: Path | None = None, workers: int = 2,
-                  progress: Progress | None = None, name: str = "") -> Report:
+                  progress: Progress | None = None, name: str = "", known: Collection[str] | None = None) -> Report:
     """Writes the images below `folder`, annotated by SWiG files {image path relative to it: entry}, as a dataset.
 
     The space is made from the annotations where none is given; without annotations it is the embedded world's, so that
     there are names to choose from. Raises UserError listing every unreadable or duplicate
-    image (the first 20 of them), or every wrong annotation; then nothing is written.
+    image (the first 20 of them), or every wrong annotation; then nothing is written. With `known` a repeated image is
+    no fault: it is passed over.
     """
     paths, warnings = find_images(folder)
     entries, lexicon = read_annotations(annotations, space)
@@ -81,9 +88,14 @@ def ingest_folder(folder: Path, out: Path, annotations: list[Path], space: Path 
 
         lexicon = embedded()
     named = _match(entries, list(paths), annotations)
+    found = len(paths)
+    if known is not None:
+        paths = _unknown(paths, known)
     jobs = [(str(path), shown, named.get(shown)) for shown, path in paths.items()]
+    labelled = sum(shown in named for shown in paths)
     name = name or folder.absolute().name
-    return _write(jobs, out, name, lexicon, warnings, folder, len(named), workers, progress)
+    report = _write(jobs, out, name, lexicon, warnings, folder, labelled, workers, progress)
+    return dataclasses.replace(report, repeats=found - len(paths))
 
 
 def _write(jobs: list[Job], out: Path, name: str, lexicon: Space | None, warnings: list[str], folder: Path,
@@ -113,6 +125,21 @@ def _write(jobs: list[Job], out: Path, name: str, lexicon: Space | None, warning
     warnings += near[:LISTED] + [f"and {len(near) - LISTED} more such pairs"] * (len(near) > LISTED)
     dataset = Dataset(out)
     return Report(out, dataset.version, len(dataset), labelled, tuple(warnings))
+
+
+def _unknown(paths: dict[str, Path], known: Collection[str]) -> dict[str, Path]:
+    """Images whose bytes are neither known nor those of an earlier image of the folder."""
+    seen, out = set(known), {}
+    for shown, path in paths.items():
+        try:
+            id = file_digest(path)
+        except OSError:  # reading it will say what is wrong
+            out[shown] = path
+            continue
+        if id not in seen:
+            seen.add(id)
+            out[shown] = path
+    return out
 
 
 def find_images(folder: Path) -> tuple[dict[str, Path], list[str]]:

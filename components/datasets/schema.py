@@ -1,8 +1,11 @@
 """The sample: one image with its identity and, if there is one, its annotation."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
+
+from components.base.artifacts import digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +30,8 @@ class Sample:
 
 def sample_id(image: bytes) -> str:
     return hashlib.sha256(image).hexdigest()
+
+
+def version_of(test: Iterable[Sample]) -> str:
+    """The digest of test images with their annotations, whatever their order: names what two models were scored on."""
+    return digest(sorted([s.id, s.label or "", digest(s.annotation)] for s in test))

@@ -18,7 +18,7 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.base.artifacts import digest, file_digest, write_bytes, write_json
+from components.base.artifacts import digest, file_digest, link, write_bytes, write_json
 from components.base.errors import UserError
 from components.datasets.schema import Sample, sample_id
 
@@ -54,11 +54,13 @@ class DatasetWriter:
     """Writes samples one by one into a dataset folder; leaving the `with` block finishes it.
 
     Work happens in `<path>/.writing`; the dataset appears, or replaces an older one there, only when all is written.
-    After any error nothing of it is left. Raises UserError naming the shard when the disk is full.
+    After any error nothing of it is left. Raises UserError naming the shard when the disk is full. With `after`, the
+    samples of that dataset come first: its shards are linked, not written again.
     """
 
-    def __init__(self, path: Path, name: str, space: dict[str, Any] | None = None, shard_rows: int = SHARD_ROWS):
-        self.path, self.name, self.space, self.shard_rows = path, name, space, shard_rows
+    def __init__(self, path: Path, name: str, space: dict[str, Any] | None = None, shard_rows: int = SHARD_ROWS,
+                 after: "Dataset | None" = None):
+        self.path, self.name, self.space, self.shard_rows, self.after = path, name, space, shard_rows, after
         self._samples: list[Sample] = []
         self._bytes = 0
         self._shards: list[dict[str, Any]] = []
@@ -72,6 +74,10 @@ class DatasetWriter:
         self._work = self.path / ".writing"
         shutil.rmtree(self._work, ignore_errors=True)
         (self._work / "shards").mkdir(parents=True)
+        if self.after is not None:
+            self._shards, self._names = list(self.after.manifest["shards"]), dict(self.after.names)
+            for shard, file in zip(self._shards, self.after.shard_files(), strict=True):
+                link(file, self._work / shard["file"])
         return self
 
     def add(self, sample: Sample) -> None:

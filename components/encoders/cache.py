@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from components.base.artifacts import file_digest, produce, write_json
+from components.base.artifacts import file_digest, link, produce, write_json
 from components.base.errors import UserError
 
 BLOCK = 256  # rows a block: some 40 MB, a few seconds of work to lose at most
@@ -110,6 +110,28 @@ class FeatureCache:
                 )
 
 
+def reuse(out: Path, ids: Sequence[str], revision: str) -> int:
+    """Links finished blocks of the same images from the features of other datasets into `out`; returns their number.
+
+    A dataset that has grown begins with the images of its former version, so only the new ones are encoded.
+    """
+    wanted = {tuple(ids[at:at + BLOCK]): at // BLOCK for at in range(0, len(ids), BLOCK)}
+    linked = 0
+    for index in sorted(out.parent.glob("*/index.json")):
+        there = json.loads(index.read_text())
+        if there["revision"] != revision or there["block"] != BLOCK or index.parent == out:
+            continue
+        for number, block in enumerate(there["blocks"]):
+            at, source = wanted.get(tuple(block["ids"])), index.parent / f"{number:05d}.npy"
+            if at is None or (out / f"{at:05d}.json").exists() or file_digest(source) != block["sha256"]:
+                continue
+            (out / f"{at:05d}.npy").unlink(missing_ok=True)  # of a kill between the two files
+            link(source, out / f"{at:05d}.npy")
+            write_json(out / f"{at:05d}.json", block)
+            linked += 1
+    return linked
+
+
 def dataset_features(dataset: Path, progress: Callable[[int], None] | None = None, encoder: str = "embedded") -> Path:
     """The features folder of a whole dataset under an image encoder (see `named.get`), computed at the first call."""
     from components.datasets.images import fit, load_image
@@ -123,6 +145,7 @@ def dataset_features(dataset: Path, progress: Callable[[int], None] | None = Non
             yield sample.id, fit(load_image(sample.image, sample.name), eyes.size)
 
     def work(out: Path) -> None:
+        reuse(out, data.ids, eyes.revision)
         write_features(pictures(), eyes.features, out, revision=eyes.revision, progress=progress)
 
     return produce("features", {"dataset": data.version, "encoder": eyes.revision}, work)[0]

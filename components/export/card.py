@@ -26,7 +26,8 @@ def card(manifest: Mapping[str, Any], vocabulary: Mapping[str, Any]) -> str:
         f"({_verdict(details['parity'])}).",
         f"- {_int8_line(facts, details)}",
         *([f"- int8 text encoder: least cosine to torch {details['text_encoder']['cosine_min']:.4f} "
-           f"over {details['text_encoder']['texts']} texts."] if size["text_encoder"] else []), "",
+           f"over {details['text_encoder']['texts']} texts; its space is {code(details['text_encoder']['encoder'])}."]
+          if size["text_encoder"] else []), "",
         f"## Speed ({details['latency']['threads']} threads, {details['latency']['processor']})", "",
         "| | torch | fp32 | int8 |", "|---|---|---|---|",
         _row("one photograph, preprocessing included", details["latency"]["image"]),

@@ -41,7 +41,7 @@ def export(spec: ExportSpec, out: Path, provenance: Mapping[str, Any], *,
             progress.advance(next(steps), 2 * len(spec.graphs) + 5, note)
 
     told("text encoder")
-    text_files, text_facts = text_encoder() if spec.text else ({}, {})
+    text_files, text_facts = text_encoder(spec.text) if spec.text else ({}, {})
     with writing(Path(out)) as part:
         graphs = {}
         for graph in spec.graphs:

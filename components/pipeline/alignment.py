@@ -7,7 +7,7 @@ from components import recipes
 from components.base.artifacts import write_json
 from components.datasets.store import Dataset
 from components.pipeline.plan import Plan
-from components.pipeline.steps import recipe_code, stage_of, step
+from components.pipeline.steps import encoders, recipe_code, stage_of, step
 from components.pipeline.teaching import teacher
 
 
@@ -21,7 +21,7 @@ def align(plan: Plan, run: str, dataset: str, splits: str, features: str, ration
 
         inputs = {"dataset": Dataset(Path(dataset)).version, "splits": Path(splits).name, "seed": plan.seed,
                   "rationales": Path(rationales).name, "eyes": teacher(plan.teacher, features).eyes,
-                  "settings": plan.groups("align")}
+                  "encoders": encoders(plan.config(), "text"), "settings": plan.groups("align")}
         path = here.produce(inputs, work, *recipe_code(plan), "components.encoders")
         figures = json.loads((path / "figures.json").read_text())
         here.run.log_metrics(figures)

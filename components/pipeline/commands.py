@@ -23,6 +23,19 @@ def ingest_images(source: Path, out: Path, annotations: Path | None, space: Path
     return clean("\n".join([*(f"warning: {w}" for w in report.warnings), made]))
 
 
+def grow_dataset(source: Path, name: str, annotations: Path | None, space: Path | None, seed: int, dev: float | None,
+                 test: float | None) -> tuple[dict[str, Any], Any, str]:
+    """What was done as plain JSON, the newest version if this made it, and what was done in words."""
+    from components.base.text import clean
+    from components.datasets.splits import SplitSpec
+    from components.pipeline import growth
+
+    given = {name: value for name, value in (("dev", dev), ("test", test)) if value is not None}
+    done = growth.grow(source, name, annotations, space, SplitSpec(seed, **given))
+    told = dataclasses.asdict(done) | {"newest": growth.told(done.newest), "warnings": list(done.warnings)}
+    return told, done.newest if done.grown else None, clean(done.told())
+
+
 def validate_dataset(dataset: Path, out: Path | None) -> str:
     """Raises PipelineError where an error-level check fails."""
     from components.base.errors import UserError

@@ -8,9 +8,8 @@ from typing import Any
 from components import recipes
 from components.base.config import as_dict
 from components.datasets.store import Dataset
-from components.encoders import named
 from components.pipeline.plan import Plan
-from components.pipeline.steps import recipe_code, stage_of, step
+from components.pipeline.steps import encoders, recipe_code, stage_of, step
 from components.recipes.protocol import Baseline
 from components.training import launch
 
@@ -51,13 +50,12 @@ def distil(plan: Plan, run: str, dataset: str, splits: str, targets: str, varian
 
         settings = {name: group for name, group in as_dict(config).items() if name in ("student", "distil")}
         inputs = {"dataset": Dataset(Path(dataset)).version, "splits": Path(splits).name, "seed": plan.seed,
-                  "eyes": named.revision(config.encoder.image) if hasattr(config, "encoder") else None,
+                  "encoders": encoders(config, "image", "text"),
                   "targets": stage.targets.name if stage.targets else None, "settings": settings}
         path = here.produce(inputs, work, *recipe_code(plan), "components.training", "components.encoders")
         steps = launch.history(path)
-        for event in steps[:: max(1, len(steps) // 100)]:
-            here.run.log_metrics({"loss": event["loss"], "learning_rate": event["lr"], **event.get("terms", {})},
-                                 step=event["step"])
+        here.run.log_history({e["step"]: {"loss": e["loss"], "learning_rate": e["lr"], **e.get("terms", {})}
+                              for e in steps[:: max(1, len(steps) // 100)]})
         here.says(f"{len(steps):,} steps, loss {steps[-1]['loss']:.3f}")
     return str(path)
 

@@ -7,13 +7,13 @@ from components import recipes
 from components.base.artifacts import write_json
 from components.datasets import leak, splits, versions
 from components.datasets.store import Dataset
-from components.pipeline.plan import Plan, source
+from components.pipeline.plan import Plan, is_dataset, source
 from components.pipeline.steps import step
 from components.recipes.protocol import Source
 
 
 def make_dataset(plan: Plan, run: str) -> str:
-    """The folder of the dataset: drawn, or ingested from the user's folder."""
+    """The folder of the dataset: drawn, ingested from the user's folder, or that folder where it is a dataset."""
     recipe = recipes.get(plan.recipe)
     with step(run, "ingest") as here:
         def work(part: Path) -> None:
@@ -24,7 +24,8 @@ def make_dataset(plan: Plan, run: str) -> str:
             else:
                 recipe.draw(plan.config(), part, bar)
 
-        path = here.produce(source(plan) | {"recipe": plan.recipe}, work, "components.datasets")
+        path = (Path(plan.data) if is_dataset(plan)
+                else here.produce(source(plan) | {"recipe": plan.recipe}, work, "components.datasets"))
         dataset = Dataset(path)
         here.run.log_dataset(dataset.name, dataset.version, context="ingestion")
         labels = len(dataset.manifest["labels"])
@@ -43,7 +44,8 @@ def split(plan: Plan, run: str, dataset: str) -> str:
     with step(run, "split") as here:
         own = Path(plan.data) / "splits.json" if plan.data else None
         if own is not None and own.is_file():
-            given = splits.Splits.load(own).by_id(data.names, str(own))
+            given = splits.Splits.load(own)
+            given = given if is_dataset(plan) else given.by_id(data.names, str(own))
         else:
             given = recipes.get(plan.recipe).split(data, plan.config(), plan.seed, drawn=not plan.data)
             if isinstance(given, splits.SplitSpec):

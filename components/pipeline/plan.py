@@ -16,7 +16,7 @@ from components.recipes.protocol import DRAWN
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One run. `data` is a folder of images (None: the world that the recipe draws); `settings` is complete and plain.
+    """One run. `data` is a folder of images or a dataset (None: the world that the recipe draws); `settings` are all.
 
     `teacher` is a spec, or DRAWN until the drawn world is there (`components.pipeline.recording`).
     """
@@ -40,19 +40,29 @@ class Plan:
 
 
 def make(*, recipe: str = "mipd", teacher: str = "", seed: int = 0, fast: bool = False, data: str | None = None,
-         annotations: str | None = None, space: str | None = None, changes: tuple[str, ...] = ()) -> Plan:
-    """A complete plan; `changes` are `a.b=c` overrides of the recipe's settings. Without `teacher` it is the recipe's
-    own on what it draws, and the embedded one on the user's images.
+         annotations: str | None = None, space: str | None = None, changes: tuple[str, ...] = (),
+         dataset: str | None = None) -> Plan:
+    """A complete plan; `changes` are `a.b=c` overrides of the recipe's settings, `dataset` a named one, in its newest
+    version, in place of `data`. Without `teacher` it is the recipe's own on what it draws, and the embedded one on the
+    user's images.
 
-    Raises UserError for an unknown recipe, teacher or setting, and for files that are missing or given without `data`.
+    Raises UserError for an unknown recipe, teacher, setting or dataset, and for files that are missing or given
+    without `data`.
     """
+    if dataset:
+        from components.pipeline import growth
+
+        if data or annotations or space:
+            raise UserError("names the images already", where="--dataset", mend="leave out --data and its files")
+        data = str(growth.newest(dataset).folder)
     config = recipes.get(recipe).config(fast=fast)
     config = override(config, f"draw.seed={seed}")
     for change in changes:
         config = override(config, change)
-    if (encoder := getattr(config, "encoder", None)) and encoder.image != EMBEDDED:
-        found = located(encoder.image, "encoder.image=", "openai/clip-vit-base-patch16@main or path/to/checkpoint")
-        config = dataclasses.replace(config, encoder=dataclasses.replace(encoder, image=found))
+    if encoder := getattr(config, "encoder", None):
+        found = {kind: located(name, f"encoder.{kind}=", "openai/clip-vit-base-patch16@main or path/to/checkpoint")
+                 for kind, name in as_dict(encoder).items() if name != EMBEDDED}
+        config = dataclasses.replace(config, encoder=dataclasses.replace(encoder, **found))
     for option, path in (("--annotations", annotations), ("--space", space)):
         if path and not data:
             raise UserError("needs the folder of the images", where=option, mend="add --data FOLDER")
@@ -71,6 +81,11 @@ def make(*, recipe: str = "mipd", teacher: str = "", seed: int = 0, fast: bool =
 
 def plain(plan: Plan) -> dict[str, Any]:
     return dataclasses.asdict(plan)
+
+
+def is_dataset(plan: Plan) -> bool:
+    """Whether the images of a run are a dataset already, and need no ingestion."""
+    return plan.data is not None and (Path(plan.data) / "manifest.json").is_file()
 
 
 def source(plan: Plan) -> dict[str, Any]:

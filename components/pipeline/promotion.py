@@ -2,14 +2,14 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from components import recipes
-from components.base.artifacts import code_version, digest, produce, write_json
+from components.base.artifacts import code_version, produce, write_json
 from components.base.text import code
-from components.datasets.schema import Sample
+from components.datasets.schema import version_of
 from components.datasets.splits import Splits
 from components.datasets.store import Dataset
 from components.evaluation import report
@@ -53,11 +53,6 @@ def promote(plan: Plan, run: str, made: Mapping[str, str]) -> str:
         here.says(f"version {outcome.version} is champion" if outcome.promoted else
                   f"version {outcome.version} rejected: {'; '.join(failed[:2])}")
     return str(path)
-
-
-def version_of(test: Iterable[Sample]) -> str:
-    """The digest of test images with their annotations, whatever their order: names what two models were scored on."""
-    return digest(sorted([s.id, s.label or "", digest(s.annotation)] for s in test))
 
 
 def versions(made: Mapping[str, str]) -> dict[str, str]:

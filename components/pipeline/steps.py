@@ -49,6 +49,16 @@ def stage_of(plan: Plan, dataset: str, splits: str, *, rationales: str | None = 
                  Path(rationales) if rationales else None, Path(targets) if targets else None)
 
 
+def encoders(config: Any, *kinds: str) -> dict[str, str]:
+    """What the frozen encoders of these kinds are made of, where the recipe lets them be chosen: part of keys."""
+    if not hasattr(config, "encoder"):
+        return {}
+    from components.encoders import named, text  # torch, which most steps do without
+
+    revision = {"image": named.revision, "text": lambda name: text.get(name).revision}
+    return {kind: revision[kind](getattr(config.encoder, kind)) for kind in kinds}
+
+
 def recipe_code(plan: Plan) -> tuple[str, ...]:
     """The packages of the plan's recipe, whose sources are part of the keys of what it makes."""
     return (*recipes.packages(plan.recipe), "components.recipes.common")

@@ -10,6 +10,7 @@ import numpy as np
 from components.datasets.schema import Sample
 from components.datasets.splits import Splits, SplitSpec
 from components.datasets.store import Dataset
+from components.encoders.checkpoint import EMBEDDED
 from components.teachers.judge import Statement
 from components.teachers.protocol import Answer, Question, Teacher
 
@@ -91,7 +92,7 @@ class ExportSpec:
     """Everything that ships: graphs, text tables (float32 arrays), the vocabulary and decoding constants as JSON.
 
     `preprocessing` holds {"size", "mean", "std"}; `tables` are written as safetensors; what is ranked comes first in
-    the vocabulary; `text` says whether the text encoder ships too, so that names never listed may be given.
+    the vocabulary; `text` names the text encoder that ships too, so that names never listed may be given (None: none).
     """
 
     recipe: str
@@ -100,7 +101,7 @@ class ExportSpec:
     vocabulary: dict[str, Any]
     decoding: dict[str, Any]
     preprocessing: dict[str, Any]
-    text: bool = True
+    text: str | None = EMBEDDED
 
 
 @dataclass(frozen=True, slots=True)

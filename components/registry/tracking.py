@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient, set_registry_uri, set_tracking_uri
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 from mlflow.utils.time import get_current_time_millis
@@ -24,7 +24,7 @@ from components.base.home import home, state
 
 EXPERIMENT = "foveate"
 ADDRESSES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
-BATCH = 100  # parameters MLflow accepts at once
+BATCH = {"params": 100, "metrics": 1000}  # what MLflow accepts at once
 _SECRET = re.compile(r"(^|[._\-\s])(tokens?|pass(word|wd|phrase)?|secrets?|(api|access|private)?[_-]?keys?|"
                      r"credentials?|authorization)$")
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
@@ -61,24 +61,31 @@ class Run:
     id: str
     client: MlflowClient
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+    def log_metrics(self, metrics: Mapping[str, float]) -> None:
         """Finite numbers only: a NaN would be stored as 0 by some servers, so it is left out and tagged as missing."""
+        self.log_history({0: metrics})
+
+    def log_history(self, history: Mapping[int, Mapping[str, float]]) -> None:
+        """Metrics of many steps in few calls, as each call is a transaction; else as `log_metrics`."""
         now = get_current_time_millis()
-        finite = {k: float(v) for k, v in metrics.items() if v is not None and math.isfinite(v)}
-        self.client.log_batch(self.id, metrics=[Metric(_name(k), v, now, step) for k, v in finite.items()])
-        if missing := sorted(metrics.keys() - finite.keys()):
+        told = [(step, name, value) for step, metrics in history.items() for name, value in metrics.items()]
+        finite = [v is not None and math.isfinite(v) for _, _, v in told]
+        points = [Metric(_name(n), float(v), now, step)
+                  for (step, n, v), good in zip(told, finite, strict=True) if good]
+        for start in range(0, len(points), BATCH["metrics"]):
+            self.client.log_batch(self.id, metrics=points[start:start + BATCH["metrics"]])
+        if missing := sorted({n for (_, n, _), good in zip(told, finite, strict=True) if not good}):
             self.client.set_tag(self.id, "metrics_not_finite", ", ".join(missing))
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """A flat configuration. Already logged ones are kept: MLflow's parameters are written once."""
         known = self.client.get_run(self.id).data.params
         fresh = [Param(_name(k), str(v)) for k, v in scrub(params).items() if _name(k) not in known]
-        for start in range(0, len(fresh), BATCH):
-            self.client.log_batch(self.id, params=fresh[start:start + BATCH])
+        for start in range(0, len(fresh), BATCH["params"]):
+            self.client.log_batch(self.id, params=fresh[start:start + BATCH["params"]])
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
-        for key, value in scrub(tags).items():
-            self.client.set_tag(self.id, key, str(value))
+        self.client.log_batch(self.id, tags=[RunTag(key, str(value)) for key, value in scrub(tags).items()])
 
     def log_folder(self, folder: Path, place: str | None = None) -> None:
         """All files below `folder`, under the artifact path `place`."""

@@ -36,13 +36,14 @@ ALONE = "the embedded teacher looks at one picture at a time"
 
 
 class EmbeddedTeacher(Teacher):
-    """See `components.teachers.protocol.Teacher`. D = W = 384: grid and words are in the student's own text space.
+    """See `components.teachers.protocol.Teacher`. D = W = 384: grid and words are in the embedded encoder's text space.
 
     `features` is a cache of encoder features by sample id; other images are decoded and encoded.
     Raises UserError when the weights are not the shipped ones.
     """
 
     decoding = {}  # nothing is drawn
+    space = text.REVISION
 
     def __init__(self, features: FeatureCache | None = None, weights: Path = WEIGHTS):
         if not weights.is_file():

@@ -36,9 +36,9 @@ class Trunk(nn.Module):
         return tokens, self.norm_pooled(pooled[:, 0] + tokens.mean(1))
 
 
-def readout(width: int, hidden: int) -> nn.Sequential:
-    """A two-layer map into the text space.  # [..., D] -> [..., E]"""
-    return nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, WIDTH))
+def readout(width: int, hidden: int, text: int = WIDTH) -> nn.Sequential:
+    """A two-layer map into a text space of `text` dimensions.  # [..., D] -> [..., E]"""
+    return nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, text))
 
 
 class TeacherNetwork(nn.Module):

@@ -95,8 +95,8 @@ class Teacher(Protocol):
 
     Spaces: what a teacher says is text, and a recipe takes text into the student's space itself
     (`components.encoders.text`). What it sees (`grid`) and how it reads (`words`) live in spaces of the teacher's
-    own, of any width; a recipe learns the way from there. Only the number of cells is fixed: G is
-    `components.encoders.image.GRID`, as boxes and composites are laid on that grid.
+    own, of any width; a recipe learns the way from there, unless `space` says that `grid` lies in the student's. Only
+    the number of cells is fixed: G is `components.encoders.image.GRID`, as boxes and composites are laid on that grid.
 
     Any method may raise PipelineError when the teacher is out (a server that does not answer, say), and UserError when
     it turns the caller away; what was yielded before that stays good.
@@ -105,6 +105,7 @@ class Teacher(Protocol):
     identity: Identity
     decoding: Mapping[str, Any]  # how text is drawn (temperature, seed, ...), plain JSON; part of every cache key
     eyes: str  # what `grid` and `words` are made by; part of the key of whatever is made of them
+    space: str = ""  # the revision of the text encoder in whose space `grid` lies; "": of none
 
     def stream(self, images: Sequence[View], questions: Sequence[Question]) -> Iterator[tuple[int, Answer]]:
         """(position, answer) for every (image, question) pair, once each, as they complete, in any order.

@@ -52,7 +52,7 @@ class BorrowedSight(Teacher):
     """`grid` and `words` of a teacher that only talks (a server, a recording): those of the frozen encoders.
 
     This is declared, not hidden: `eyes` names the encoders. D = 592, the channels of the image encoder; W = 384, the
-    student's own text space.
+    space of the embedded text encoder.
     """
 
     cached: FeatureCache | None = None

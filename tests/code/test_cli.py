@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-c", "from flows.cli import main; main()")
 STAGES = ("rationales", "align", "distil", "evaluate", "export", "promote")
-LISTED = ("run", "predict", "data", "teacher", "names", *STAGES, "models", "drift", "ui")
+LISTED = ("run", "predict", "data", "teacher", "names", "retrain", *STAGES, "models", "drift", "ui")
 
 
 def foveate(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess:
@@ -48,7 +48,7 @@ def test_groups_list_their_commands(group, commands):
     assert all(f"\n  {c} " in out for c in commands)
 
 
-@pytest.mark.parametrize("command", ["run", "predict", *STAGES])
+@pytest.mark.parametrize("command", ["run", "predict", "retrain", *STAGES])
 def test_help_teaches_with_an_example(command):
     out = foveate(command, "--help").stdout
     assert f"\n  foveate {command}" in out
@@ -65,6 +65,8 @@ def test_help_teaches_with_an_example(command):
     (("predict", "nowhere.jpg"), "nowhere.jpg: cannot be read"),
     (("predict", "README.md"), "README.md"),
     (("data", "split", "nowhere", "--out", "x"), "nowhere"),
+    (("retrain", "nothing"), "foveate data ingest FOLDER --dataset nothing"),
+    (("run", "--dataset", "../x"), "cannot name a dataset"),
     (("evaluate", "--recipe", "mipt"), "did you mean 'mipd'?"),
     (("evaluate", "compositoin"), "did you mean 'composition'?"),
     (("evaluate", "composition", "--scores", "nowhere.npz", "--pairs", "nowhere.json"), "nowhere.json: cannot be read"),

@@ -82,6 +82,16 @@ def test_runs_nest_and_hold_what_was_logged(store, tmp_path):
     assert client.get_run(parent.id).data.params == {"distil.epochs": "4"}
 
 
+def test_a_history_of_more_points_than_a_request_holds_keeps_every_step(store):
+    with tracking.run("train") as run:
+        run.log_history({step: {"loss": 9.0 - step / 100, "odd": float("inf")} for step in range(3, 1203)})
+    client = tracking.connect()
+    told = client.get_metric_history(run.id, "loss")
+    assert [(m.step, m.value) for m in told] == [(step, 9.0 - step / 100) for step in range(3, 1203)]
+    found = client.get_run(run.id).data
+    assert "odd" not in found.metrics and found.tags["metrics_not_finite"] == "odd"
+
+
 def test_an_unfinished_run_is_continued_by_its_key_and_a_finished_one_is_not(store):
     with pytest.raises(RuntimeError), tracking.run("pipeline", key="k1") as first:
         raise RuntimeError("from https://user:pass@host/x")

@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
+import tiny_texts
 import torch
 from tiny_student import decoder_graph, encoder_graph, normalised, pictures, spec
-from transformers import BertConfig, BertModel
 
 import components.export.text_graph as text_graph
 from components.base.errors import PipelineError
@@ -186,13 +186,8 @@ def test_text_graph_embeds_as_torch_does_and_is_made_once(home):
 def test_a_text_graph_that_strays_is_not_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("FOVEATE_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(text_graph, "FLOOR", 1.01)
-    torch.manual_seed(0)
-    BertModel(BertConfig(hidden_size=64, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64)
-              ).save_pretrained(tmp_path / "bert")
-    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"):
-        (tmp_path / "bert" / name).write_bytes((text.model_folder() / name).read_bytes())
     with pytest.raises(PipelineError, match="least cosine .* below 1.01"):
-        text_graph.text_encoder(tmp_path / "bert", np.zeros(64, np.float32))
+        text_graph.text_encoder(str(tiny_texts.make("bert", tmp_path / "bert")))
     assert not list((tmp_path / "home" / "store" / "text-graph").glob("*/facts.json"))
 
 

@@ -39,7 +39,7 @@ def moved(aligner: Aligner, batch, steps: int = 2) -> Aligner:
 
 
 def test_both_prompts_and_every_parameter_feel_the_loss(batch):
-    aligner = moved(Aligner(WIDTH), batch)
+    aligner = moved(Aligner(WIDTH, WIDTH, at_home=True), batch)
     aligner.zero_grad()
     sum(losses(aligner, *batch, margin=0.2).values()).backward()
     # a softmax does not see a constant added to all of its inputs: biases of scores and keys are free by construction
@@ -50,7 +50,7 @@ def test_both_prompts_and_every_parameter_feel_the_loss(batch):
 
 
 def test_prompt_parameters_exist_before_the_optimiser_and_move(batch):
-    aligner = Aligner(WIDTH)
+    aligner = Aligner(WIDTH, WIDTH, at_home=True)
     before = {n: p.clone() for n, p in aligner.prompts.named_parameters()}
     assert set(before) == {"edges", "bank"}
     moved(aligner, batch, steps=3)
@@ -60,7 +60,7 @@ def test_prompt_parameters_exist_before_the_optimiser_and_move(batch):
 def test_instance_prompt_follows_the_boxes_of_its_own_image(batch):
     grid, _, words = batch
     boxes = torch.rand(4, 3, 4) * 0.3 + 0.3
-    prompts = Aligner(WIDTH).prompts
+    prompts = Aligner(WIDTH, WIDTH, at_home=True).prompts
     before = prompts.instance(grid[:, 1:], Layout.of(boxes), words.told)
     other = boxes.clone()
     other[1, 0] = torch.tensor([0.2, 0.2, 0.2, 0.2])
@@ -78,7 +78,7 @@ def test_the_bank_is_laid_into_the_box_as_into_a_picture(batch):
 
 def test_scene_prompt_touches_the_borders_only(batch):
     grid, _, _ = batch
-    prompts = Aligner(WIDTH).prompts
+    prompts = Aligner(WIDTH, WIDTH, at_home=True).prompts
     torch.nn.init.ones_(prompts.edges)
     added = (prompts.scene(grid[:, 1:]) - grid[:, 1:])[0, :, 0].view(12, 12)
     assert torch.all(added[1:-1, 1:-1].abs() < 1e-5)
@@ -88,12 +88,12 @@ def test_scene_prompt_touches_the_borders_only(batch):
 def test_untrained_alignment_is_the_teachers_own_view(batch):
     grid, _, words = batch
     with torch.no_grad():
-        assert torch.allclose(Aligner(WIDTH).scene(grid, words), grid[:, 0], atol=1e-6)
+        assert torch.allclose(Aligner(WIDTH, WIDTH, at_home=True).scene(grid, words), grid[:, 0], atol=1e-6)
 
 
 def test_padded_phrases_do_not_matter(batch):
     grid, boxes, words = batch
-    aligner = moved(Aligner(WIDTH), batch).eval()
+    aligner = moved(Aligner(WIDTH, WIDTH, at_home=True), batch).eval()
     said = words.said.clone()
     said[:, 2:] = False
     noise = words.phrases.clone()
@@ -105,17 +105,17 @@ def test_padded_phrases_do_not_matter(batch):
 
 
 def test_alignment_pulls_to_its_rationale_and_away_from_the_negative(batch):
-    aligner = moved(Aligner(WIDTH), batch, steps=60)
+    aligner = moved(Aligner(WIDTH, WIDTH, at_home=True), batch, steps=60)
     terms = losses(aligner, *batch, margin=0.2)
-    start = losses(Aligner(WIDTH), *batch, margin=0.2)
+    start = losses(Aligner(WIDTH, WIDTH, at_home=True), *batch, margin=0.2)
     assert terms["pull"] < start["pull"] and terms["push"] < start["push"] and terms["pull_noun"] < start["pull_noun"]
 
 
 def test_weights_survive_saving_bit_by_bit(batch, tmp_path):
     from safetensors.torch import load_file, save_file
 
-    aligner = moved(Aligner(WIDTH), batch)
+    aligner = moved(Aligner(WIDTH, WIDTH, at_home=True), batch)
     save_file({k: v.contiguous() for k, v in aligner.state_dict().items()}, tmp_path / "a.safetensors")
-    other = Aligner(WIDTH)
+    other = Aligner(WIDTH, WIDTH, at_home=True)
     other.load_state_dict(load_file(tmp_path / "a.safetensors"))
     assert all(torch.equal(p, q) for p, q in zip(aligner.parameters(), other.parameters(), strict=True))

@@ -39,7 +39,8 @@ def batch() -> dict[str, torch.Tensor]:
 
 def pair(faults: Faults = Faults()) -> Pair:  # noqa: B008 (a frozen value)
     torch.manual_seed(1)
-    return Pair(Student(SMALL, Words(unit(VERBS, WIDTH), unit(4, WIDTH)), NOUNS, faults), Alignment(WIDTH, faults))
+    student = Student(SMALL, Words(unit(VERBS, WIDTH), unit(4, WIDTH)), NOUNS, faults, CHANNELS)
+    return Pair(student, Alignment(WIDTH, WIDTH, WIDTH, faults))
 
 
 def output(model: Pair, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

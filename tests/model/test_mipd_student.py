@@ -1,17 +1,23 @@
 """The student does what its design promises: nouns come from pixels, text opens every vocabulary, geometry is exact."""
 
 import dataclasses
+import json
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from components.base.config import as_dict
+from components.base.errors import UserError
 from components.encoders import geometry, image
 from components.encoders.text import WIDTH
 from components.recipes.mipd import losses
-from components.recipes.mipd.config import Architecture, Terms
+from components.recipes.mipd.config import Architecture, Config, Distil, Terms
 from components.recipes.mipd.model import Student
+from components.recipes.mipd.task import begin
 
 IMAGES, ROLES = 3, 4
+SIZES = image.CHANNELS, WIDTH  # of what the encoders give
 
 
 def unit(*shape: int) -> torch.Tensor:
@@ -21,7 +27,7 @@ def unit(*shape: int) -> torch.Tensor:
 @pytest.fixture
 def student() -> Student:
     torch.manual_seed(0)
-    return Student(Architecture(width=48, heads=4, box_width=16, dropout=0.0))
+    return Student(Architecture(width=48, heads=4, box_width=16, dropout=0.0), *SIZES)
 
 
 @pytest.fixture
@@ -144,3 +150,22 @@ def test_coverage_and_iou():
     a, b = torch.tensor([0.25, 0.5, 0.5, 1.0]), torch.tensor([0.5, 0.5, 1.0, 1.0])
     plain, general = geometry.iou(a, b)
     assert plain == pytest.approx(0.5) and general == pytest.approx(0.5)
+
+
+def test_training_may_begin_with_the_weights_of_a_student_of_the_same_sizes(own_home):
+    small = Config(student=Architecture(width=48, heads=4, box_width=16))
+    folder = own_home / "store" / "student-distilled" / "abc"
+    folder.mkdir(parents=True)
+    torch.manual_seed(3)
+    trained = Student(small.student, *SIZES)
+    save_file(trained.state_dict(), folder / "student.safetensors")
+    (folder / "config.json").write_text(json.dumps({"config": as_dict(small)}))
+    begun = begin(dataclasses.replace(small, distil=Distil(start="abc")), *SIZES)
+    assert all(torch.equal(a, b) for a, b in zip(begun.parameters(), trained.parameters(), strict=True))
+    assert begun.training and all(p.requires_grad for p in begun.parameters())
+    anew = begin(small, *SIZES)
+    assert not all(torch.equal(a, b) for a, b in zip(anew.parameters(), trained.parameters(), strict=True))
+    with pytest.raises(UserError, match="distil.start=abc: has other sizes or other encoders"):
+        begin(Config(distil=Distil(start="abc")), *SIZES)
+    with pytest.raises(UserError, match="not a trained student"):
+        begin(dataclasses.replace(small, distil=Distil(start="xyz")), *SIZES)

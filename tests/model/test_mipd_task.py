@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import few_scenes
 import numpy as np
 import pytest
 import torch
@@ -10,49 +11,15 @@ import torch
 from components import teachers
 from components.base.config import as_dict
 from components.base.errors import PipelineError
-from components.datasets.scenes.lexicon import PSEUDO_UNSEEN, RARE, UNSEEN, space
-from components.datasets.scenes.world import draw, encode
-from components.datasets.schema import Sample, sample_id
+from components.datasets.scenes.lexicon import RARE
 from components.datasets.splits import Splits
-from components.datasets.store import Dataset, DatasetWriter
+from components.datasets.store import Dataset
 from components.encoders.cache import FeatureCache, dataset_features
 from components.recipes import get
 from components.recipes.mipd.task import build
 from components.recipes.pictures import view
-from components.recipes.protocol import Record, Stage
+from components.recipes.protocol import Stage
 from components.teachers.embedded import EmbeddedTeacher
-
-SEEN = ("running", "riding", "eating", "sweeping")
-
-
-def write(folder, labelled: bool) -> Dataset:
-    with DatasetWriter(folder, "few", space()) as writer:
-        for verb in (*SEEN, UNSEEN[0], PSEUDO_UNSEEN[0]):
-            for index in range(4):
-                scene = draw(verb, index)
-                image = encode(scene.image)
-                order = space()["verbs"][verb]["order"]
-                entry = {
-                    "verb": verb,
-                    "height": 192,
-                    "width": 192,
-                    "frames": [dict(f) for f in scene.frames],
-                    "bb": {r: list(scene.boxes.get(r) or (-1, -1, -1, -1)) for r in order},
-                }
-                writer.add(
-                    Sample(
-                        sample_id(image),
-                        f"{verb}_{index}.jpg",
-                        image,
-                        192,
-                        192,
-                        "0" * 16,
-                        "test",
-                        verb if labelled else None,
-                        entry if labelled else None,
-                    )
-                )
-    return Dataset(folder)
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["annotated", "without annotations"])
@@ -61,40 +28,9 @@ def stage(request, tmp_path_factory) -> Stage:
     root = tmp_path_factory.mktemp("task")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FOVEATE_HOME", str(root / "home"))
-        data = write(root / "data", request.param)
-        ids = {
-            verb: [i for i in data.ids if data.names[i].startswith(verb)]
-            for verb in (*SEEN, UNSEEN[0], PSEUDO_UNSEEN[0])
-        }
-        verbs = {"common": SEEN, "rare": (), "pseudo_unseen": (PSEUDO_UNSEEN[0],), "unseen": (UNSEEN[0],)}
-        verbs = verbs if request.param else dict.fromkeys(verbs, ())
-        splits = Splits(
-            0,
-            verbs,
-            tuple(i for v in SEEN for i in ids[v][:3]),
-            tuple([ids[v][3] for v in SEEN] + ids[PSEUDO_UNSEEN[0]]),
-            tuple(ids[UNSEEN[0]] + [ids[SEEN[0]][3]]),
-        )
-        splits.save(root / "splits.json")
-        recipe = get("mipd")
-        config = recipe.config(fast=True)
-        config = dataclasses.replace(
-            config,
-            align=dataclasses.replace(config.align, steps=4, batch_size=6, composites=2),
-            distil=dataclasses.replace(config.distil, batch_size=4, epochs=2),
-        )
-        teacher = EmbeddedTeacher(FeatureCache(dataset_features(data.path)))
-        lines = []
-        for sample in data.samples(splits.train):
-            asked = recipe.questions(sample, config)
-            said = recipe.accept(sample, teacher.answer([view(data, sample.id)] * len(asked), asked), config)
-            assert isinstance(said, Record)
-            lines.append(json.dumps({"sample": said.sample, "content": said.content}))
-        (root / "rationales").mkdir()
-        (root / "rationales" / "rationales.jsonl").write_text("\n".join(lines[:-1]) + "\n")  # the last one was rejected
+        made, teacher = few_scenes.stage(root, request.param)
         (root / "targets").mkdir()
-        made = Stage(data.path, root / "splits.json", config, 0, root / "rationales")
-        figures = recipe.align(made, teacher, root / "targets")
+        figures = get("mipd").align(made, teacher, root / "targets")
         assert figures["samples"] == 11 and figures["samples_left_out"] == 1
         yield dataclasses.replace(made, targets=root / "targets")
 
@@ -194,7 +130,7 @@ def test_no_held_out_image_is_near_the_batches(stage):
     one, splits = task(stage), Splits.load(stage.splits)
     used = {name for step in range(one.steps) for name in one.batch(step, 0, 1)[1]} | set(one.teacher.ids)
     assert used <= set(splits.train) and not used & ({*splits.dev} | {*splits.test})
-    assert not set(RARE) & set(SEEN)  # the fixture's verbs are common ones
+    assert not set(RARE) & set(few_scenes.SEEN)  # the fixture's verbs are common ones
 
 
 def test_features_are_resumed_block_by_block_and_damage_is_found(stage, tmp_path):

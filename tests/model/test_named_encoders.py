@@ -96,7 +96,7 @@ def test_a_student_learns_from_cached_tokens_and_ships_with_its_encoder(checkpoi
     cache = FeatureCache(tmp_path)
     cache.verify()
     assert cache.shape == (TOKENS, 16) and cache.revision == encoder.revision
-    student = Student(Architecture(width=24, heads=2), cache.shape[-1])
+    student = Student(Architecture(width=24, heads=2), cache.shape[-1], 8)
     scene, _, _ = student.encoder(torch.from_numpy(cache.rows(["2", "0"])).float())
     scene[:, 0].sum().backward()
     assert student.encoder.local.weight.shape == (24, 16) and student.encoder.trunk.project.weight.grad.abs().sum() > 0

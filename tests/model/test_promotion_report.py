@@ -12,7 +12,7 @@ from PIL import Image
 from tiny_student import VERBS, spec
 
 from components.base.errors import UserError
-from components.datasets.schema import Sample, sample_id
+from components.datasets.schema import Sample, sample_id, version_of
 from components.datasets.splits import Splits
 from components.datasets.store import Dataset, DatasetWriter
 from components.evaluation.promotion_page import Check, Fact, PromotionContext, Row, render
@@ -24,7 +24,6 @@ from components.pipeline import promotion_report
 from components.pipeline.edge import reference_of
 from components.pipeline.plan import make
 from components.pipeline.prediction import Log, log_folder, predict_files
-from components.pipeline.promotion import version_of
 from components.recipes.protocol import Gates
 from components.registry import models, promotion, tracking
 from components.registry.comparison import Evaluation

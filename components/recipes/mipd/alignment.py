@@ -16,7 +16,6 @@ from torch.nn import functional as F
 
 from components.encoders import geometry
 from components.encoders.image import GRID
-from components.encoders.text import WIDTH
 
 BANK = 8  # the instance prompt's own resolution
 
@@ -88,17 +87,17 @@ class Aligner(nn.Module):
     """NMPA: prompted patches ask, rationales answer; the teacher's own global view is what both are added to.
 
     The additions start at zero, so training begins from the teacher's own embedding and moves only as far as
-    the rationales ask for.
+    the rationales ask for. `width` D, `text` E; `at_home`: what the teacher sees lies in that text space already.
     """
 
-    def __init__(self, width: int, scene_prompt: bool = True, instance_prompt: bool = True):
+    def __init__(self, width: int, text: int, at_home: bool, scene_prompt: bool = True, instance_prompt: bool = True):
         super().__init__()
         self.prompts = Prompts(width, scene_prompt, instance_prompt)
-        self.to_text = nn.Identity() if width == WIDTH else nn.Linear(width, WIDTH, bias=False)
+        self.to_text = nn.Identity() if at_home else nn.Linear(width, text, bias=False)
         self.pool = nn.Linear(width, 1)
-        self.ask = nn.Linear(width, WIDTH)
-        self.attend = nn.MultiheadAttention(WIDTH, 1, batch_first=True)
-        self.from_patches, self.from_words = (nn.Linear(i, WIDTH, bias=False) for i in (width, WIDTH))
+        self.ask = nn.Linear(width, text)
+        self.attend = nn.MultiheadAttention(text, 1, batch_first=True)
+        self.from_patches, self.from_words = (nn.Linear(i, text, bias=False) for i in (width, text))
         for layer in (self.from_patches, self.from_words):
             nn.init.zeros_(layer.weight)
         self.log_scale = nn.ParameterDict({k: nn.Parameter(torch.tensor(2.5)) for k in ("scene", "region")})

@@ -17,11 +17,13 @@ class Ask(settings.Ask):
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """The frozen encoder that the student sees with: "embedded", or a CLIP, SigLIP, DINOv2 or DINOv3 checkpoint by hub
-    name (NAME@REVISION) or folder. Teachers keep eyes of their own.
+    """The frozen encoders that the student sees with and whose space its words live in: "embedded", or a checkpoint by
+    hub name (NAME@REVISION) or folder; `image` CLIP, SigLIP, DINOv2 or DINOv3, `text` CLIP, SigLIP or a sentence
+    encoder. Teachers keep eyes and words of their own.
     """
 
     image: str = "embedded"
+    text: str = "embedded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,8 @@ class Training(settings.Training):
 class Distil(Training):
     """Student training. `label_text`: the labels' own nouns as text on the scene vector, the stronger baseline without
     a teacher. `prior`: how far the verb loss discounts that some verbs have more images (logit adjustment, Menon et al.
-    2021). `composites`: whether CutMix pictures are learnt from.
+    2021). `composites`: whether CutMix pictures are learnt from. `start`: a trained student of the same sizes, by the
+    name of its folder below `store/student-distilled/`, from whose weights training begins; "" begins anew.
     """
 
     label_text: bool = False
@@ -96,6 +99,7 @@ class Distil(Training):
     smoothing: float = 0.1
     prior: float = 1.0
     composites: bool = True
+    start: str = ""
     terms: Terms = field(default_factory=Terms)
 
 

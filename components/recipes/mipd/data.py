@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from components.datasets.store import Dataset
-from components.encoders import geometry, text
+from components.encoders import geometry
+from components.encoders.text import TextEncoder
 
 NOTHING = "nothing"
 
@@ -32,13 +33,18 @@ class Lexicon:
     noun_vectors: Tensor  # [nouns, E]
 
     @classmethod
-    def of(cls, space: dict[str, Any]) -> "Lexicon":
+    def of(cls, space: dict[str, Any], language: TextEncoder) -> "Lexicon":
         verbs = tuple(space["verbs"])
         roles = tuple(dict.fromkeys(r for v in space["verbs"].values() for r in v["order"]))
         nouns = ("", *(n for n in space["nouns"] if n))
-        embed = [torch.from_numpy(text.table(words)) for words in
+        embed = [torch.from_numpy(language.table(words)) for words in
                  (verbs, roles, [noun_name(space, n) for n in nouns])]
         return cls(space, verbs, roles, nouns, *embed)
+
+    @property
+    def width(self) -> int:
+        """E."""
+        return self.verb_vectors.shape[-1]
 
 
 def noun_name(space: dict[str, Any], synset: str) -> str:

@@ -18,10 +18,11 @@ from components.base.config import from_dict
 from components.base.errors import UserError
 from components.datasets.splits import Splits
 from components.datasets.store import Dataset
+from components.encoders import text
 from components.encoders.cache import FeatureCache, dataset_features
 from components.evaluation import calibration, situation
 from components.recipes.mipd import certainty
-from components.recipes.mipd.config import Config, Encoder
+from components.recipes.mipd.config import Config
 from components.recipes.mipd.data import Lexicon, noun_name
 from components.recipes.mipd.decode import confidence, decode, verb_logits
 from components.recipes.mipd.model import Student
@@ -35,7 +36,8 @@ def load_student(folder: Path) -> tuple[Student, Config]:
     try:
         settings = from_dict(Config, json.loads((folder / "config.json").read_text())["config"])
         weights = load_file(folder / "student.safetensors")
-        student = Student(settings.student, weights["encoder.local.weight"].shape[1])
+        channels, width = weights["encoder.local.weight"].shape[1], weights["decoder.verb.weight"].shape[1]
+        student = Student(settings.student, channels, width)
         student.load_state_dict(weights)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise UserError(
@@ -53,9 +55,8 @@ class Runner:
         self.student, self.config = self.load(folder)
         self.calibrate = stage.config.evaluate.calibrate
         self.dataset, self.splits = Dataset(stage.dataset), Splits.load(stage.splits)
-        self.eyes = getattr(self.config, "encoder", Encoder()).image
-        self.features = FeatureCache(dataset_features(stage.dataset, encoder=self.eyes))
-        self.lexicon = Lexicon.of(self.dataset.space)
+        self.features = FeatureCache(dataset_features(stage.dataset, encoder=self.config.encoder.image))
+        self.lexicon = Lexicon.of(self.dataset.space, text.get(self.config.encoder.text))
 
     @torch.inference_mode()
     def encode(self, ids: Sequence[str]) -> dict[str, np.ndarray]:

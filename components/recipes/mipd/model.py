@@ -8,8 +8,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from components.encoders import geometry
-from components.encoders.image import CHANNELS
-from components.encoders.text import WIDTH
 from components.recipes.mipd.config import Architecture
 from components.teachers.network import Trunk, readout
 
@@ -20,12 +18,12 @@ class SceneEncoder(nn.Module):
     The memory holds each token twice: in context, and as the frozen encoder saw it (small things drown in context).
     """
 
-    def __init__(self, size: Architecture, channels: int):
+    def __init__(self, size: Architecture, channels: int, text: int):
         super().__init__()
         self.dropout = size.dropout
         self.trunk = Trunk(size.width, size.layers, size.heads, channels=channels)
         self.local = nn.Linear(channels, size.width)
-        self.scene = readout(size.width, WIDTH)
+        self.scene = readout(size.width, text, text)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # [B,T,C] -> [B,E] unit, [B,T,M], [B,D]
         if self.training:  # whole channels of an image: cheaper than single values, and harder to evade
@@ -58,15 +56,15 @@ class RoleDecoder(nn.Module):
     the attention's average of what every token says of its distances to the four sides (FCOS, Tian 2019, eq. 4).
     """
 
-    def __init__(self, size: Architecture):
+    def __init__(self, size: Architecture, text: int):
         super().__init__()
         d = size.width
-        self.verb, self.role = nn.Linear(WIDTH, d), nn.Linear(WIDTH, d)
+        self.verb, self.role = nn.Linear(text, d), nn.Linear(text, d)
         self.decoder = role_layer(d, size.heads, 2 * d)
         self.norm = nn.LayerNorm(d)
         self.query, self.key, self.value = nn.Linear(d, d), nn.Linear(d, d), nn.Linear(d, d)
         self.whole, self.blend = nn.Linear(d, d), nn.Linear(d, 1)
-        self.noun = nn.Sequential(nn.LayerNorm(d), *readout(d, WIDTH))
+        self.noun = nn.Sequential(nn.LayerNorm(d), *readout(d, text, text))
         self.exists = nn.Linear(d, 1)
         self.side_token, self.side_role = nn.Linear(d, size.box_width), nn.Linear(d, size.box_width)
         self.sides = nn.Linear(size.box_width, 4)
@@ -109,11 +107,14 @@ def only_present(present: Tensor) -> Tensor:  # [B, R] -> [B, 1, R, R] bool, Tru
 
 
 class Student(nn.Module):
-    """Scene encoder and role decoder with the logit scales of verbs and nouns; `channels` of the frozen encoder."""
+    """Scene encoder and role decoder with the logit scales of verbs and nouns.
 
-    def __init__(self, size: Architecture, channels: int = CHANNELS):
+    `channels` C of the frozen image encoder, `text` E of the text encoder.
+    """
+
+    def __init__(self, size: Architecture, channels: int, text: int):
         super().__init__()
-        self.encoder, self.decoder = SceneEncoder(size, channels), RoleDecoder(size)
+        self.encoder, self.decoder = SceneEncoder(size, channels, text), RoleDecoder(size, text)
         self.log_scale_verb = nn.Parameter(torch.tensor([2.5]))
         self.log_scale_noun = nn.Parameter(torch.tensor([2.5]))
 

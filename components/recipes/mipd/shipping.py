@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from components.encoders import named, text
+from components.encoders import named
 from components.encoders.checkpoint import EMBEDDED
 from components.recipes.mipd.inference import Runner
 from components.recipes.mipd.model import DecoderGraph, EncoderGraph
@@ -15,7 +15,7 @@ from components.recipes.protocol import ExportSpec, Graph
 
 def export(runner: Runner) -> ExportSpec:
     """See `components.recipes.protocol.Recipe.export`. Calibration images come from the training split."""
-    eyes = named.get(runner.eyes)
+    eyes = named.get(runner.config.encoder.image)
     vocabulary, tables = runner.vocabulary(), runner.tables()
     roles = max(len(v["order"]) for v in vocabulary["verbs"].values())
     chosen = list(runner.splits.train)[:CALIBRATION_IMAGES]
@@ -35,6 +35,7 @@ def export(runner: Runner) -> ExportSpec:
                 "whole": encoded["whole"],
             }
 
+    width = runner.lexicon.width
     sizes = {name: array.shape[1:] for name, array in runner.encode(chosen[:1]).items()}
     batch = {0: "batch"}
     encoder = Graph(
@@ -52,8 +53,8 @@ def export(runner: Runner) -> ExportSpec:
         DecoderGraph(runner.student).eval(),
         (
             torch.randn(2, *sizes["memory"]),
-            torch.randn(2, text.WIDTH),
-            torch.randn(2, 3, text.WIDTH),
+            torch.randn(2, width),
+            torch.randn(2, 3, width),
             torch.ones(2, 3, dtype=torch.bool),
             torch.randn(2, *sizes["whole"]),
         ),
@@ -76,4 +77,5 @@ def export(runner: Runner) -> ExportSpec:
         vocabulary,
         runner.decoding(),
         {"size": eyes.size, "mean": eyes.mean, "std": eyes.std},
+        runner.config.encoder.text,
     )

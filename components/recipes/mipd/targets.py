@@ -25,6 +25,7 @@ from components.datasets.splits import Splits
 from components.datasets.store import Dataset
 from components.encoders import text
 from components.encoders.image import GRID, SIZE, TOKENS
+from components.encoders.text import TextEncoder
 from components.recipes.mipd.alignment import Aligner, Layout, Rationales, losses
 from components.recipes.mipd.data import Lexicon, Situations, read_rationales
 from components.recipes.mipd.rationales import KINDS
@@ -41,13 +42,15 @@ def align(stage: Stage, teacher: Teacher, out: Path) -> dict[str, float]:
     dataset, splits = Dataset(stage.dataset), Splits.load(stage.splits)
     said = read_rationales(stage.rationales)
     ids = [i for i in splits.train if i in said]
-    lexicon = Lexicon.of(dataset.space)
+    language = text.get(stage.config.encoder.text)
+    lexicon = Lexicon.of(dataset.space, language)
     situations = Situations.of(dataset, ids, lexicon)
     views = [view(dataset, i) for i in ids]
-    words = Words([said[i] for i in ids], situations, lexicon)
+    words = Words([said[i] for i in ids], situations, lexicon, language)
 
-    grid = write_grid(views, teacher, out / "grid.npy")
-    aligner, history = _train(grid, words, situations, settings, stage.seed)
+    sight = Sight(teacher, language)
+    grid = sight.write(views, out / "grid.npy")
+    aligner, history = _train(grid, words, situations, settings, stage.seed, sight.at_home)
     save_file({k: v.contiguous() for k, v in aligner.state_dict().items()}, out / "alignment.safetensors")
     scene, instance = _targets(aligner, grid, words, situations)
     _write_dense(aligner, grid, out / "dense.npy")
@@ -57,7 +60,7 @@ def align(stage: Stage, teacher: Teacher, out: Path) -> dict[str, float]:
     banks, scales = words.banks, words.fit_scales(scene)
     scales["region"] = words.fit_region_scale(instance)
     save_file(banks, out / "banks.safetensors")
-    _write_composites(views, teacher, aligner, settings.composites, stage.seed, out)
+    _write_composites(views, sight, aligner, settings.composites, stage.seed, out)
     write_json(out / "ids.json", ids)
     write_json(
         out / "meta.json",
@@ -69,10 +72,11 @@ def align(stage: Stage, teacher: Teacher, out: Path) -> dict[str, float]:
 class Words:
     """Rationales of N samples as vectors."""
 
-    def __init__(self, contents: Sequence[dict[str, Any]], situations: Situations, lexicon: Lexicon):
+    def __init__(self, contents: Sequence[dict[str, Any]], situations: Situations, lexicon: Lexicon,
+                 language: TextEncoder):
         glimpses = [c["glimpse"] for c in contents]
         self.phrases_of_bank = {k: sorted({t for g in glimpses for t, _ in g[k]}) for k in KINDS}
-        self.banks = {k: torch.from_numpy(text.embed(v)) for k, v in self.phrases_of_bank.items()}
+        self.banks = {k: torch.from_numpy(language.embed(v)) for k, v in self.phrases_of_bank.items()}
         row = {k: {t: i for i, t in enumerate(v)} for k, v in self.phrases_of_bank.items()}
         count = len(contents)
         self.probability = {k: torch.zeros(count, len(self.phrases_of_bank[k])) for k in KINDS}
@@ -81,13 +85,13 @@ class Words:
                 for phrase, p in glimpse[kind]:
                     self.probability[kind][i, row[kind][phrase]] = p
         self.likeliest = {k: p.argmax(1) for k, p in self.probability.items()}
-        self.unlike = torch.from_numpy(text.embed([g["unlike"] for g in glimpses]))
-        self.sentence = torch.from_numpy(text.embed([g["scene"] for g in glimpses]))
+        self.unlike = torch.from_numpy(language.embed([g["unlike"] for g in glimpses]))
+        self.sentence = torch.from_numpy(language.embed([g["scene"] for g in glimpses]))
         roles = situations.role.shape[1]
         texts = [[self._gaze(c, situations, lexicon, i, r) for r in range(roles)] for i, c in enumerate(contents)]
         self.told = torch.tensor([[bool(pair) for pair in row] for row in texts])
         flat = [pair or ("nothing", "nothing") for row in texts for pair in row]
-        both = [torch.from_numpy(text.embed(list(column))) for column in zip(*flat, strict=True)]
+        both = [torch.from_numpy(language.embed(list(column))) for column in zip(*flat, strict=True)]
         self.noun, self.not_noun = (v.view(count, roles, -1) for v in both)
 
     @staticmethod
@@ -120,33 +124,39 @@ def _fit_scale(cosines: Tensor, probability: Tensor) -> float:
     return float(grid[fit.argmin()])
 
 
-def look(teacher: Teacher, views: Sequence[View]) -> np.ndarray:
-    """The teacher's grid float32 [N, 1 + T, D]; vectors of a space of its own are standardised, as scales differ.
+class Sight:
+    """What a teacher sees, beside the text space that targets live in; `at_home`: it sees in that space already."""
 
-    Raises PipelineError where its cells are not those on which boxes and composites are laid.
-    """
-    grid = teacher.grid(views)
-    if grid.shape[1] != 1 + TOKENS:
-        raise PipelineError(f"teacher '{teacher.identity.name}' sees {grid.shape[1] - 1} cells instead of {TOKENS}")
-    if grid.shape[-1] == text.WIDTH:
+    def __init__(self, teacher: Teacher, language: TextEncoder):
+        self.teacher, self.at_home = teacher, teacher.space == language.revision
+
+    def look(self, views: Sequence[View]) -> np.ndarray:
+        """The teacher's grid float32 [N, 1 + T, D]; vectors of a space of its own are standardised, as scales differ.
+
+        Raises PipelineError where its cells are not those on which boxes and composites are laid.
+        """
+        grid = self.teacher.grid(views)
+        if grid.shape[1] != 1 + TOKENS:
+            who = self.teacher.identity.name
+            raise PipelineError(f"teacher '{who}' sees {grid.shape[1] - 1} cells instead of {TOKENS}")
+        return grid if self.at_home else F.layer_norm(torch.from_numpy(grid), grid.shape[-1:]).numpy()
+
+    def write(self, views: list[View], path: Path) -> np.ndarray:
+        """The grid of all views, float16 in a file."""
+        first = self.look(views[:1])
+        grid = np.lib.format.open_memmap(path, "w+", np.float16, (len(views), *first.shape[1:]))
+        for start in range(0, len(views), BATCH):
+            grid[start : start + BATCH] = self.look(views[start : start + BATCH])
+        grid.flush()
         return grid
-    return F.layer_norm(torch.from_numpy(grid), grid.shape[-1:]).numpy()
-
-
-def write_grid(views: list[View], teacher: Teacher, path: Path) -> np.ndarray:
-    first = look(teacher, views[:1])
-    grid = np.lib.format.open_memmap(path, "w+", np.float16, (len(views), *first.shape[1:]))
-    for start in range(0, len(views), BATCH):
-        grid[start : start + BATCH] = look(teacher, views[start : start + BATCH])
-    grid.flush()
-    return grid
 
 
 def _train(
-    grid: np.ndarray, words: Words, situations: Situations, settings: Any, seed: int
+    grid: np.ndarray, words: Words, situations: Situations, settings: Any, seed: int, at_home: bool
 ) -> tuple[Aligner, list[dict[str, float]]]:
     torch.manual_seed(seed)
-    aligner = Aligner(grid.shape[-1], settings.scene_prompt, settings.instance_prompt)
+    width = words.sentence.shape[-1]
+    aligner = Aligner(grid.shape[-1], width, at_home, settings.scene_prompt, settings.instance_prompt)
     optimizer = torch.optim.AdamW(aligner.parameters(), settings.learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, settings.steps + 1, pct_start=0.1)
     history, layout = [], _layout(situations)
@@ -183,7 +193,8 @@ def _targets(aligner: Aligner, grid: np.ndarray, words: Words, situations: Situa
 @torch.inference_mode()
 def _write_dense(aligner: Aligner, grid: np.ndarray, path: Path) -> None:
     """Every patch as a unit vector of the text space."""
-    dense = np.lib.format.open_memmap(path, "w+", np.float16, (len(grid), grid.shape[1] - 1, text.WIDTH))
+    width = aligner.ask.out_features
+    dense = np.lib.format.open_memmap(path, "w+", np.float16, (len(grid), grid.shape[1] - 1, width))
     for start in range(0, len(grid), BATCH):
         patches = torch.from_numpy(grid[start : start + BATCH, 1:]).float()
         dense[start : start + BATCH] = F.normalize(aligner.to_text(patches), dim=-1).numpy()
@@ -192,7 +203,7 @@ def _write_dense(aligner: Aligner, grid: np.ndarray, path: Path) -> None:
 
 @torch.inference_mode()
 def _write_composites(
-    views: list[View], teacher: Teacher, aligner: Aligner, each: int, seed: int, out: Path
+    views: list[View], sight: Sight, aligner: Aligner, each: int, seed: int, out: Path
 ) -> None:
     """CutMix (Yun 2019) of pairs of training images: contents recombine, and the teacher says what that would mean."""
     rng = np.random.default_rng([seed, 1])
@@ -208,7 +219,7 @@ def _write_composites(
             composite(views[i], views[partner[i, k]], tuple(map(int, cells[i, k])))
             for i, k in jobs[start : start + BATCH]
         ]
-        targets.append(aligner.meaning(torch.from_numpy(look(teacher, batch)[:, 0])).numpy())
+        targets.append(aligner.meaning(torch.from_numpy(sight.look(batch)[:, 0])).numpy())
     np.save(out / "composite.npy", np.concatenate(targets).reshape(count, each, -1).astype(np.float32))
     np.save(out / "partner.npy", partner)
     np.save(out / "cells.npy", cells)

@@ -12,9 +12,11 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from components.base.config import as_dict, from_dict
+from components.base.errors import UserError
+from components.base.home import home
 from components.datasets.splits import Splits
 from components.datasets.store import Dataset
-from components.encoders import geometry, image
+from components.encoders import geometry, image, text
 from components.encoders.cache import FeatureCache
 from components.recipes.mipd import losses
 from components.recipes.mipd.config import Config
@@ -42,7 +44,8 @@ class SituationTask:
         torch.manual_seed(seed)
         self.config, self.settings, self.seed = config, config.distil, seed
         data, split = Dataset(dataset), Splits.load(splits)
-        self.lexicon = Lexicon.of(data.space)
+        self.language = text.get(config.encoder.text)
+        self.lexicon = Lexicon.of(data.space, self.language)
         self.train = split.train
         self.samples = Situations.of(data, list(split.train), self.lexicon)
         self.features = FeatureCache(features)
@@ -75,7 +78,7 @@ class MipdTask(SituationTask):
     def __init__(self, dataset: Path, splits: Path, features: Path, targets: Path | None, config: Config, seed: int):
         super().__init__(dataset, splits, features, config, seed)
         self.teacher = Targets(targets, self.train, seed, self.settings.shuffle) if self.settings.teacher else None
-        self.model = Student(config.student, self.features.shape[-1])
+        self.model = begin(config, self.features.shape[-1], self.lexicon.width)
         self.tables = losses.Tables(
             self.lexicon.verb_vectors,
             self.lexicon.noun_vectors,
@@ -134,6 +137,23 @@ class MipdTask(SituationTask):
         if self.teacher:
             terms |= losses.distilled(*losses.taught(out, batch), self.tables)
         return losses.weighted(terms, self.settings.terms)
+
+
+def begin(config: Config, channels: int, width: int) -> Student:
+    """The student to train, which sees `channels` a token and reads words as vectors of `width`: a new one, or with the
+    weights of that of `distil.start`.
+
+    Raises UserError where there is no trained student of that name, of the sizes wanted and with the same encoders.
+    """
+    if not (name := config.distil.start):
+        return Student(config.student, channels, width)
+    from components.recipes.mipd.inference import load_student
+
+    student, trained = load_student(home() / "store" / "student-distilled" / name)
+    if (trained.student, trained.encoder) != (config.student, config.encoder):
+        raise UserError("has other sizes or other encoders than the student to train", where=f"distil.start={name}",
+                        mend="start anew, or train the same architecture")
+    return student.train().requires_grad_(True)
 
 
 class Taught:

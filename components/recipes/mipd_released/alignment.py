@@ -12,7 +12,6 @@ from torch.nn import functional as F
 
 from components.encoders import geometry
 from components.encoders.image import GRID
-from components.encoders.text import WIDTH
 from components.recipes.mipd.alignment import Prompts
 from components.recipes.mipd_released.config import Faults
 
@@ -46,16 +45,19 @@ class InstancePrompt(nn.Module):
 
 
 class Alignment(nn.Module):
-    """NMPA: one attention for both branches, with maps of their own for what each reads."""
+    """NMPA: one attention for both branches, with maps of their own for what each reads.
 
-    def __init__(self, width: int, faults: Faults):
+    `width` D, `states` W, `text` E.
+    """
+
+    def __init__(self, width: int, states: int, text: int, faults: Faults):
         super().__init__()
         self.faults = faults
         self.edges, self.inside = Prompts(width), InstancePrompt(width, faults)
         del self.edges.bank  # the bank of `mipd` is another
-        self.ask = nn.Linear(width, WIDTH)
-        self.read = nn.ModuleList(nn.Linear(WIDTH, WIDTH) for _ in TEXTS)
-        self.attend = nn.MultiheadAttention(WIDTH, 1, batch_first=True)
+        self.ask = nn.Linear(width, text)
+        self.read = nn.ModuleList(nn.Linear(states, text) for _ in TEXTS)
+        self.attend = nn.MultiheadAttention(text, 1, batch_first=True)
 
     def forward(
         self, grid: Tensor, boxes: Tensor, there: Tensor, states: Tensor, length: Tensor

@@ -9,8 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from components.encoders.image import CHANNELS
-from components.encoders.text import WIDTH
 from components.recipes.mipd.model import only_present, role_layer
 from components.recipes.mipd_released.alignment import Alignment
 from components.recipes.mipd_released.config import Architecture, Faults
@@ -23,15 +21,20 @@ class Words:
     verbs: Tensor
     roles: Tensor
 
+    @property
+    def width(self) -> int:
+        """E."""
+        return self.verbs.shape[-1]
+
 
 class SceneEncoder(nn.Module):
     """Frozen features to a verb vector and the decoder's memory. The mean feature stands for the class token."""
 
-    def __init__(self, size: Architecture, channels: int):
+    def __init__(self, size: Architecture, channels: int, width: int):
         super().__init__()
-        self.linear, self.dropout = nn.Linear(channels, WIDTH), nn.Dropout(size.dropout)
-        self.to_text = nn.Linear(WIDTH, WIDTH, bias=False)
-        self.norm = nn.LayerNorm(WIDTH)
+        self.linear, self.dropout = nn.Linear(channels, width), nn.Dropout(size.dropout)
+        self.to_text = nn.Linear(width, width, bias=False)
+        self.norm = nn.LayerNorm(width)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # [B,T,C] -> [B,E], [B,1+T,D], [B,D]
         states = self.dropout(self.linear(torch.cat([features.mean(1, keepdim=True), features], 1)))
@@ -47,17 +50,17 @@ class RoleDecoder(nn.Module):
 
     def __init__(self, size: Architecture, words: Words, faults: Faults):
         super().__init__()
-        self.rows = faults.rows_untrained
+        self.rows, width = faults.rows_untrained, words.width
         for name in ("verbs", "roles"):
             table = getattr(words, name)
             self.register_buffer(f"known_{name}", table)
-            setattr(self, f"of_{name}", nn.Embedding(*table.shape) if self.rows else nn.Linear(WIDTH, WIDTH))
-        self.layer = role_layer(WIDTH, size.heads, size.feedforward, size.decoder_dropout)
-        self.norm = nn.LayerNorm(WIDTH)
-        self.hidden = nn.Sequential(nn.Linear(WIDTH, size.noun_width), nn.ReLU(), nn.Dropout(size.decoder_dropout))
-        self.open = nn.Linear(WIDTH, WIDTH, bias=False)
-        self.box = nn.Sequential(*_layers(WIDTH, WIDTH), *_layers(WIDTH, WIDTH), nn.Linear(WIDTH, 4), nn.Sigmoid())
-        self.exists = nn.Sequential(*_layers(WIDTH, WIDTH), nn.Linear(WIDTH, 1))
+            setattr(self, f"of_{name}", nn.Embedding(*table.shape) if self.rows else nn.Linear(width, width))
+        self.layer = role_layer(width, size.heads, size.feedforward, size.decoder_dropout)
+        self.norm = nn.LayerNorm(width)
+        self.hidden = nn.Sequential(nn.Linear(width, size.noun_width), nn.ReLU(), nn.Dropout(size.decoder_dropout))
+        self.open = nn.Linear(width, width, bias=False)
+        self.box = nn.Sequential(*_layers(width, width), *_layers(width, width), nn.Linear(width, 4), nn.Sigmoid())
+        self.exists = nn.Sequential(*_layers(width, width), nn.Linear(width, 1))
 
     def forward(self, memory: Tensor, verb: Tensor, roles: Tensor, present: Tensor, whole: Tensor) -> dict[str, Tensor]:
         """memory [B,1+T,D], verb [B,E], roles [B,R,E], present [B,R] bool, whole [B,D] (not needed)."""
@@ -79,9 +82,9 @@ def _layers(width: int, out: int) -> tuple[nn.Module, nn.Module]:
 class Student(nn.Module):
     """All that is needed at inference. Nouns are rows of a closed head; only verbs are compared with text."""
 
-    def __init__(self, size: Architecture, words: Words, nouns: int, faults: Faults, channels: int = CHANNELS):
+    def __init__(self, size: Architecture, words: Words, nouns: int, faults: Faults, channels: int):
         super().__init__()
-        self.encoder, self.decoder = SceneEncoder(size, channels), RoleDecoder(size, words, faults)
+        self.encoder, self.decoder = SceneEncoder(size, channels, words.width), RoleDecoder(size, words, faults)
         self.nouns = nn.Linear(size.noun_width, nouns)
         scale = torch.zeros(1) if faults.unbounded else torch.full((1,), 2.5)
         self.log_scale_verb = nn.Parameter(scale, requires_grad=not faults.unbounded)

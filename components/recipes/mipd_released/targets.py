@@ -12,27 +12,35 @@ from typing import Any
 import numpy as np
 
 from components.base.artifacts import write_json
+from components.base.errors import UserError
 from components.datasets.splits import Splits
 from components.datasets.store import Dataset
 from components.encoders import text
 from components.recipes.mipd.data import read_rationales
-from components.recipes.mipd.targets import write_grid
+from components.recipes.mipd.targets import Sight
 from components.recipes.pictures import view
 from components.recipes.protocol import Stage
 from components.teachers.protocol import Teacher
 
 
 def align(stage: Stage, teacher: Teacher, out: Path) -> dict[str, float]:
-    """See `components.recipes.protocol.Recipe.align`; covers the training samples with accepted rationales."""
+    """See `components.recipes.protocol.Recipe.align`; covers the training samples with accepted rationales.
+
+    Raises UserError where the student's heads do not fit the text encoder.
+    """
+    language, heads = text.get(stage.config.encoder.text), stage.config.student.heads
+    if language.width % heads:  # the student's width is that of the text space
+        raise UserError(f"{heads} heads cannot share the {language.width} dimensions of the text encoder",
+                        where="student.heads", mend="--set student.heads to a number that divides them")
     dataset, said = Dataset(stage.dataset), read_rationales(stage.rationales)
     train = Splits.load(stage.splits).train
     ids = [i for i in train if i in said]
-    write_grid([view(dataset, i) for i in ids], teacher, out / "grid.npy")
+    Sight(teacher, language).write([view(dataset, i) for i in ids], out / "grid.npy")
     told = [list(texts(said[i])) for i in ids]
-    states, length = text.states([t for four in told for t in four], stage.config.align.words)
+    states, length = language.states([t for four in told for t in four], stage.config.align.words)
     np.save(out / "states.npy", states.reshape(len(ids), 4, *states.shape[1:]))
     np.save(out / "length.npy", length.reshape(len(ids), 4))
-    scenes, gazes = (text.embed([four[k] or "nothing" for four in told]) for k in (0, 2))
+    scenes, gazes = (language.embed([four[k] or "nothing" for four in told]) for k in (0, 2))
     np.save(out / "said.npy", np.stack([scenes, gazes], 1))
     write_json(out / "ids.json", ids)
     return {"samples": len(ids), "samples_left_out": len(train) - len(ids), "words": float(length.mean())}

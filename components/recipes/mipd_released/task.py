@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from components.base.config import from_dict
-from components.encoders import text
 from components.recipes.mipd.losses import weighted
 from components.recipes.mipd.task import SituationTask, Taught
 from components.recipes.mipd_released import losses
@@ -48,11 +47,13 @@ class ReleasedTask(SituationTask):
         self.teacher = Said(targets, self.train, seed, self.settings.shuffle) if self.settings.teacher else None
         words = Words(lexicon.verb_vectors, lexicon.role_vectors)
         student = Student(config.student, words, len(lexicon.nouns), self.faults, self.features.shape[-1])
-        width = self.teacher.arrays["grid"].shape[-1] if self.teacher else None
-        self.model = Pair(student, Alignment(width, self.faults) if self.teacher else None)
+        widths = [self.teacher.arrays[name].shape[-1] for name in ("grid", "states", "said")] if self.teacher else []
+        self.model = Pair(student, Alignment(*widths, self.faults) if self.teacher else None)
         every = torch.arange(len(lexicon.verbs))
         self.competing = every if self.faults.unseen_as_negatives else self.seen
-        self.nouns = torch.from_numpy(text.table(lexicon.nouns)) if self.faults.synsets_read else lexicon.noun_vectors
+        self.nouns = lexicon.noun_vectors
+        if self.faults.synsets_read:
+            self.nouns = torch.from_numpy(self.language.table(lexicon.nouns))
 
     def batch(self, step: int, rank: int, world: int) -> tuple[dict[str, Tensor], Sequence[str]]:
         rows, s = self.rows(step, rank, world), self.samples

@@ -26,4 +26,4 @@ def export(folder: Path, stage: Stage) -> ExportSpec:
                     (torch.randn(2, 3, eyes.size, eyes.size),), ("image",), ("vector",), {"image": {0: "batch"}},
                     "static", calibration(dataset, train, eyes))
     return ExportSpec("near", (encoder,), namer.tables(), namer.vocabulary(), namer.decoding(),
-                      {"size": eyes.size, "mean": eyes.mean, "std": eyes.std}, text=False)
+                      {"size": eyes.size, "mean": eyes.mean, "std": eyes.std}, text=None)

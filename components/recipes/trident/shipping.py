@@ -23,4 +23,4 @@ def export(folder: Path, stage: Stage) -> ExportSpec:
                     ("pair",), {"attribute": batch, "thing": batch}, None)
     tables = runner.tables | {"pairs": runner.tables["pairs"][runner.candidates]}
     return ExportSpec("trident", (encoder, decoder), tables, runner.vocabulary(), runner.decoding(),
-                      {"size": eyes.size, "mean": eyes.mean, "std": eyes.std}, text=False)
+                      {"size": eyes.size, "mean": eyes.mean, "std": eyes.std}, text=None)
