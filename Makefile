@@ -6,7 +6,7 @@ BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.installed
 
 .DELETE_ON_ERROR:
-.PHONY: help run test test-servers ui lint results clean
+.PHONY: help run test test-servers ui lint results results-near results-trident clean
 
 help:            ## list the commands
 	@sed -n 's/^\([a-z-]*\): .*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -30,6 +30,12 @@ results: $(STAMP)  ## re-make docs/results of mipd (takes hours; goes on when ki
 	$(BIN)/foveate ablate mipd --budget full --seeds 0,1,2 --only "labels only" --only "labels and their nouns as text" \
 	  --only "mipd, shuffled rationales" --out docs/results/full
 	$(BIN)/foveate ablate mipd $(ARGS)
+
+results-near: $(STAMP)  ## re-make docs/results/near.* (five seeds, both regimes; goes on when killed)
+	$(BIN)/python -m benchmarks.near_results $(ARGS)
+
+results-trident: $(STAMP)  ## re-make docs/results/trident.md (five worlds of pairs; goes on when killed)
+	$(BIN)/python -m benchmarks.trident_results $(ARGS)
 
 clean:           ## remove the environment and caches; the state folder stays
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis

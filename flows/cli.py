@@ -103,6 +103,8 @@ def run(plan: Any, **options: Any) -> None:
     \b
     foveate run                                  drawn scenes, the embedded teacher
     foveate run --fast                           the same, small
+    foveate run --recipe near                    drawn birds, named by a recorded teacher
+    foveate run --recipe trident                 drawn pairs of attribute and object
     foveate run --data photos --annotations train.json --space imsitu_space.json
     foveate run --seed 1 --set distil.epochs=4 --json summary.json
     foveate run --teacher openai:MODEL@http://localhost:8000/v1 --max-requests 5000

@@ -118,7 +118,8 @@ def show_results(lines: Lines, told: Mapping[str, Any]) -> None:
         lines.say(f"why       {relative(told['promotion_page'])}")
         lines.say(f"report    {relative(told['report'])}")
         lines.say("browse    make ui   (or foveate ui)")
-        lines.say("predict   foveate predict YOUR_PHOTO.jpg --overlay out")
+        of = "" if told["recipe"] == "mipd" else f" --recipe {told['recipe']}"
+        lines.say(f"predict   foveate predict YOUR_PHOTO.jpg --overlay out{of}")
 
 
 def _cell(value: Sequence[float] | None) -> str:

@@ -1,6 +1,5 @@
 """Images to a dataset that passed its quality gate, with its splits and its version."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +46,12 @@ def split(plan: Plan, run: str, dataset: str) -> str:
         if own is not None and own.is_file():
             given = splits.Splits.load(own)
             given = given if is_dataset(plan) else given.by_id(data.names, str(own))
-            inputs = {"dataset": data.version, "splits": given.sha256}
-            path = here.produce(inputs, lambda part: given.save(part / "splits.json"), "components.datasets")
         else:
-            spec = recipes.get(plan.recipe).split(data, plan.config(), plan.seed, drawn=not plan.data)
-            inputs = {"dataset": data.version, "spec": dataclasses.asdict(spec)}
-            path = here.produce(inputs, lambda part: splits.split_dataset(data.path, part, spec) and None,
-                                "components.datasets")
+            given = recipes.get(plan.recipe).split(data, plan.config(), plan.seed, drawn=not plan.data)
+            if isinstance(given, splits.SplitSpec):
+                given = splits.make_splits(data.labels, given)
+        path = here.produce({"dataset": data.version, "splits": given.sha256},
+                            lambda part: given.save(part / "splits.json"), "components.datasets")
         made = splits.Splits.load(path / "splits.json")
         leak.check_leaks(data, made)
         counts = {name: len(getattr(made, name)) for name in ("train", "dev", "test")}

@@ -86,7 +86,8 @@ def ask_shard(plan: Plan, run: str, dataset: str, splits: str, features: str, fi
 def _write_shard(part: Path, plan: Plan, data: Dataset, ids: list[str], asking: Asking) -> None:
     """Asks about the samples `ids` and writes what came of it."""
     recipe, config, pixels = recipes.get(plan.recipe), plan.config(), loaders(data, ids)
-    samples = {s.id: s for s in data.samples(ids, images=False)}
+    samples = {s.id: dataclasses.replace(s, label=None, annotation=None) if recipe.blind else s
+               for s in data.samples(ids, images=False)}
     subjects = [Subject(i, pixels[i], samples[i].label or "", recipe.questions(samples[i], config)) for i in ids]
     records, rejections, verdicts = [], [], Counter()
     for sample, judged in asking.about(s for s in subjects if s.questions):

@@ -61,4 +61,4 @@ def encoders(config: Any, *kinds: str) -> dict[str, str]:
 
 def recipe_code(plan: Plan) -> tuple[str, ...]:
     """The packages of the plan's recipe, whose sources are part of the keys of what it makes."""
-    return recipes.packages(plan.recipe)
+    return (*recipes.packages(plan.recipe), "components.recipes.common")

@@ -112,13 +112,13 @@ def prediction_frame(predictions: Iterable[Mapping[str, Any]], space: Mapping[st
 
     `sizes` maps a sample id to its (width, height) in pixels, against which boxes are checked; `labels` is what is
     ranked. Where there is no `space` nothing has a frame, and any name is known. `drop` is by how much
-    a score lies below the one ranked before it; `unframed` names the first ranked verb without a frame.
+    a score lies below the one ranked before it; `unframed` names the first ranked verb that has roles and no frame.
     """
     images, ranks, roles = [], [], []
     for item in predictions:
         name, verbs, scores, frames = item["image"], list(item[labels]), list(item["scores"]), item.get("frames", {})
         scores += [math.nan] * (len(verbs) - len(scores))
-        unframed = next((v for v in verbs[:RANKED] if space and v not in frames), "")
+        unframed = next((v for v in verbs[:RANKED] if space and v not in frames and _has_roles(space, v)), "")
         images.append((name, len(verbs), len(set(verbs)) == len(verbs), unframed))
         before = math.inf
         for rank, (verb, score) in enumerate(zip(verbs, map(_number, scores), strict=False)):
@@ -139,6 +139,10 @@ def prediction_frame(predictions: Iterable[Mapping[str, Any]], space: Mapping[st
 
 def _knows(space: Mapping[str, Any] | None, verb: str) -> bool:
     return space is None or verb in space["verbs"]
+
+
+def _has_roles(space: Mapping[str, Any], verb: str) -> bool:
+    return not _knows(space, verb) or bool(space["verbs"][verb]["order"])
 
 
 def _tables(suite: str, **rows: Sequence[tuple[Any, ...]]) -> Tables:

@@ -5,8 +5,8 @@ import importlib.util
 
 from components.base.errors import UserError, nearest
 
-NAMES = ("mipd", "mipd-released")
-BUILT_ON = {"mipd-released": "mipd"}  # whose parts a recipe shares
+NAMES = ("mipd", "mipd-released", "near", "trident", "trident-released")
+BUILT_ON = {"mipd-released": "mipd", "trident-released": "trident"}  # whose parts a recipe shares
 
 
 def get(name: str):

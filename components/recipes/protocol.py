@@ -154,6 +154,7 @@ class Recipe(Protocol):
     measure: str  # what `headline` shares of, in words
     headline: Mapping[str, str]  # {column of the headline: metric of the report}
     suite: str  # the quality suite of what the teacher said
+    blind: bool  # true labels are met in scoring alone: samples are asked about and read without theirs
 
     def config(self, *, fast: bool = False) -> Any:
         """The complete nested settings (frozen dataclasses); `fast` the smaller ones for a quick run.
@@ -171,8 +172,8 @@ class Recipe(Protocol):
     def ingest(self, source: Source, out: Path, progress: Progress) -> Sequence[str]:
         """Takes the user's images into the dataset folder `out`, whole or not at all; returns warnings."""
 
-    def split(self, dataset: Dataset, config: Any, seed: int, drawn: bool) -> SplitSpec:
-        """How to split a dataset that brings no splits of its own. Pure."""
+    def split(self, dataset: Dataset, config: Any, seed: int, drawn: bool) -> SplitSpec | Splits:
+        """How to split a dataset that brings no splits of its own, or its splits where its records name them. Pure."""
 
     def questions(self, sample: Sample, config: Any) -> list[Question]:
         """What to ask the teacher about one training sample. Pure; empty where the recipe asks nothing of it."""

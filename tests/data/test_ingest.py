@@ -11,7 +11,7 @@ from PIL import Image
 from components.base.errors import UserError
 from components.datasets.draw import draw_folder, draw_scenes, scenes
 from components.datasets.images import load_image
-from components.datasets.ingest import ingest
+from components.datasets.ingest import ingest, ingest_classes
 from components.datasets.scenes import lexicon
 from components.datasets.scenes.spec import DrawSpec
 from components.datasets.situation import check
@@ -194,3 +194,19 @@ def test_the_counts_of_a_draw() -> None:
     held_out = 20 * len(lexicon.PSEUDO_UNSEEN) + 26 * len(lexicon.UNSEEN)
     assert sum(counts.values()) == 2200 + 24 * len(lexicon.SEEN) + held_out
     assert all(counts[verb] <= 5 + 24 for verb in lexicon.RARE)
+
+
+def test_classes_label_images_without_annotations(tmp_path):
+    for i, name in enumerate(("a.png", "sub/b.png")):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (40, 40, 3), np.uint8)).save(tmp_path / "in" / name)
+    plain = ingest_classes(tmp_path / "in", tmp_path / "plain")
+    assert plain.labelled == 0 and Dataset(tmp_path / "plain").space is None
+    lines = [{"image": "a.png", "class_name": "Wren"}, {"image": "sub/b.png", "class_name": "Jay"}]
+    (tmp_path / "classes.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    told = ingest_classes(tmp_path / "in", tmp_path / "told", tmp_path / "classes.jsonl")
+    assert told.labelled == 2 and set(Dataset(tmp_path / "told").labels.values()) == {"Wren", "Jay"}
+    (tmp_path / "classes.jsonl").write_text(json.dumps(lines[0]))
+    with pytest.raises(UserError, match="no class for 1 images, among them sub/b.png"):
+        ingest_classes(tmp_path / "in", tmp_path / "none", tmp_path / "classes.jsonl")
+    assert not (tmp_path / "none").exists()

@@ -267,6 +267,14 @@ def test_good_predictions_pass():
     assert result.passed and findings(result) == {} and result.statistics["ranks.rows"] == 18
 
 
+def test_a_label_without_roles_needs_no_frame():
+    space = {"verbs": {"wet mug": {"order": []}, "digging": {"order": ["agent"]}}, "nouns": {}}
+    said = {"image": "a.jpg", "id": "a", "verbs": ["wet mug"], "scores": [1.0]}
+    for verbs, missing in ((["wet mug"], ""), (["wet mug", "digging"], "digging")):
+        table = frames.prediction_frame([said | {"verbs": verbs}], space, {"a": (9, 9)})["images"]
+        assert table["unframed"].tolist() == [missing]
+
+
 def tool(**values):
     return lambda p: p["frames"]["sawing"]["tool"].update(values)
 
@@ -338,3 +346,22 @@ def test_the_result_and_the_pages_are_written_and_need_no_network(tmp_path):
         assert not re.search(r'<(script|link|img)\b|src="http|@import', page.read_text())
     assert any("sawing_4.jpg" in page.read_text() for page in pages)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data_docs", "result.json"]
+
+
+def test_short_answers_pass_and_each_fault_is_caught():
+    good = [{"sample": f"{i}.jpg", "kind": "name", "text": "Grey Plover"} for i in range(60)]
+    assert gate.check("short", frames.short_frame(good)).passed
+    bad = [{"sample": "x.jpg", "kind": "name", "text": ""}, {"sample": None, "kind": "name", "text": "Wren"}, good[0],
+           *({"sample": f"r{i}.jpg", "kind": "name", "text": "I cannot help with that"} for i in range(8)),
+           *({"sample": f"c{i}.jpg", "kind": "name", "text": "птица"} for i in range(8))]
+    found = {f.check for f in gate.check("short", frames.short_frame([*good, *bad])).errors}
+    assert found == {"one answer per question", "sample present", "one to 12 words", "Latin letters",
+                     "refusals below 5%"}
+
+
+def test_without_a_lexicon_any_label_and_any_name_is_known():
+    samples = [replace(s, annotation=None, label="Wren") for s in SAMPLES]
+    assert not frames.dataset_frame(samples, None)["images"]["known"].eq(False).any()
+    named = [{"image": f"{i}.jpg", "id": f"id{i}", "names": ["Wren", "Jay"], "scores": [0.8, 0.2]} for i in range(4)]
+    sizes = {p["id"]: (64, 96) for p in named}
+    assert gate.check("predictions", frames.prediction_frame(named, None, sizes, "names")).passed

@@ -11,7 +11,7 @@ from components.datasets.splits import Splits
 from components.datasets.store import Dataset, DatasetWriter
 from components.encoders.cache import FeatureCache, dataset_features
 from components.recipes import get
-from components.recipes.mipd.targets import view
+from components.recipes.pictures import view
 from components.recipes.protocol import Record, Stage
 from components.teachers.embedded import EmbeddedTeacher
 

@@ -16,8 +16,8 @@ from components.datasets.splits import Splits
 from components.datasets.store import Dataset
 from components.encoders.cache import FeatureCache, dataset_features
 from components.recipes import get
-from components.recipes.mipd.targets import view
 from components.recipes.mipd.task import build
+from components.recipes.pictures import view
 from components.recipes.protocol import Stage
 from components.teachers.embedded import EmbeddedTeacher
 

@@ -72,7 +72,7 @@ def test_no_neighbours_or_all_trust_is_plain_cross_entropy():
     near, _ = candidates.neighbours(features, 0)
     predicted = RNG(1).dirichlet(np.ones(6), 60)
     allowed = candidates.candidate_sets(names, near, 6)
-    new = refine.refine(names, predicted, allowed, RNG(2).random(60), RNG(3).random(60) > 0.5)
+    new = refine.refine(plain, predicted, allowed, RNG(2).random(60), RNG(3).random(60) > 0.5)
     assert np.array_equal(new, plain)
     logits = torch.randn(60, 6, generator=torch.Generator().manual_seed(0))
     assert losses.soft_cross_entropy(logits, torch.tensor(plain, dtype=torch.float32)) == pytest.approx(
@@ -127,8 +127,9 @@ def test_refining_without_candidates_is_divide_mix_bit_for_bit():
     names, weight = rng.integers(0, 5, 30), rng.random(30)
     predicted = rng.dirichlet(np.ones(5), 30)
     clean = weight > 0.5
-    ours = refine.refine(names, predicted, np.ones((30, 5), bool), weight, clean)
-    assert np.array_equal(ours, refine.refine(names, predicted, None, weight, clean))
+    told = np.eye(5)[names]
+    ours = refine.refine(told, predicted, np.ones((30, 5), bool), weight, clean)
+    assert np.array_equal(ours, refine.refine(told, predicted, None, weight, clean))
     views, other = rng.dirichlet(np.ones(5), (2, 30)), rng.dirichlet(np.ones(5), (2, 30))
     co_refined = divide_mix.co_refined(names, views, weight)
     mean = views.mean(0)
@@ -143,7 +144,8 @@ def test_noisy_images_forget_their_name_within_the_candidates():
     names = np.array([0, 0])
     predicted = np.array([[0.1, 0.6, 0.3], [0.1, 0.6, 0.3]])
     allowed = np.array([[True, False, True]] * 2)
-    new = refine.refine(names, predicted, allowed, np.array([0.8, 0.8]), np.array([True, False]), temperature=1)
+    new = refine.refine(np.eye(3)[names], predicted, allowed, np.array([0.8, 0.8]), np.array([True, False]),
+                        temperature=1)
     assert new == pytest.approx(np.array([[0.85, 0, 0.15], [0.25, 0, 0.75]]))
     rows = refine.audit(["a", "b"], ["wren", "ruff", "smew"], np.array([0.1, 2.0]), np.array([0.9, 0.2]),
                         np.array([True, False]), np.eye(3)[names], new)

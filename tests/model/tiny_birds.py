@@ -16,5 +16,5 @@ def birds(each: int = 12, wrong: float = 0.3, seed: int = 0, k: int = 5) -> tupl
     truth = np.repeat(np.arange(len(SPECIES)), each)
     views = centres[truth][:, None] + rng.normal(0, 3.0, (len(truth), 4, POOLED)).astype(np.float32)
     said = np.where(rng.random(len(truth)) < wrong, rng.integers(0, len(SPECIES), len(truth)), truth)
-    targets = targets_of([f"{i:064x}" for i in range(len(truth))], [SPECIES[s] for s in said], views[:, 0], Align(k=k))
+    targets = targets_of([f"{i:064x}" for i in range(len(truth))], [SPECIES[s] for s in said], views, Align(k=k))
     return targets, views, [SPECIES[t] for t in truth]

@@ -4,21 +4,15 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from components.datasets.scenes.spec import DrawSpec
+from components.recipes import settings
 from components.teachers.prices import Spend
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """Rationales: `version` of the prompts (part of every cache key).
+class Ask(settings.Ask):
+    """Rationales: with `gaze`, what fills each role is asked about too."""
 
-    `judge` judges them: nobody (""), the teacher itself ("same"), or another teacher by name. `again`: how often a
-    rejected or unreadable answer is asked for again, with another prompt (of a teacher that reads prompts).
-    """
-
-    version: str = "1"
     gaze: bool = True
-    judge: str = ""
-    again: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,24 +72,18 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
+class Training(settings.Training):
     """The budget of a student, the same for every method. `teacher` off: labels only, the honest baseline; `shuffle`:
-    each image gets another image's teacher signals, the control. `ema`: the decay of a moving average of the weights,
-    which then ships in their place.
+    each image gets another image's teacher signals, the control.
     """
 
-    teacher: bool = True
-    shuffle: bool = False
     epochs: int = 5
     batch_size: int = 16
     learning_rate: float = 1.6e-3
-    weight_decay: float = 0.05
-    ema: float | None = None
-    ranks: int = 1
-    zero: int = 0
     precision: Literal["fp32", "bf16", "bf16_matmul"] = "bf16_matmul"
-    device: Literal["cpu", "cuda"] = "cpu"
     checkpoint_every: int = 100
+    teacher: bool = True
+    shuffle: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,17 +114,13 @@ class Evaluate:
 
 
 @dataclass(frozen=True, slots=True)
-class Bars:
-    """Promotion: bars that hold with or without a champion, margins for protected slices, budgets of the edge."""
+class Bars(settings.Bars):
+    """Promotion: bars that hold with or without a champion, margins for protected slices."""
 
     harmonic: float = 0.4
     unseen_margin: float = 0.03
     rare_margin: float = 0.05
     source_margin: float = 0.05
-    parity: float = 1e-3
-    int8_loss: float = 0.03
-    latency_ms: float = 250.0
-    size_mb: float = 80.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.base.config import as_dict
 from components.datasets.scenes.spec import DrawSpec
 from components.datasets.schema import Sample
 from components.datasets.splits import Splits, SplitSpec, scenes_spec
 from components.datasets.store import Dataset
+from components.recipes.common import Common
 from components.recipes.mipd import rationales
 from components.recipes.mipd.config import Align, Config, Distil
 from components.recipes.protocol import (
@@ -19,20 +19,18 @@ from components.recipes.protocol import (
     Progress,
     Record,
     Rejection,
-    Report,
     Source,
     Stage,
 )
 from components.teachers import choice
 from components.teachers.judge import Statement
-from components.teachers.protocol import Answer, Question, Teacher
+from components.teachers.protocol import Answer, Question
 
 
-class Mipd:
+class Mipd(Common):
     """Open-vocabulary situations; heavy imports wait until a step needs them."""
 
     name = "mipd"
-    task = "components.recipes.mipd.task:build"
     world = "scenes"
     teacher = "embedded"
     labels, label = "verbs", "verb"
@@ -84,37 +82,12 @@ class Mipd:
     def quality_rows(self, record: Record, label: str) -> list[dict[str, Any]]:
         return rationales.rows(record, label)
 
-    def align(self, stage: Stage, teacher: Teacher, out: Path) -> dict[str, float]:
-        from components.recipes.mipd.targets import align
-
-        return align(stage, teacher, out)
-
-    def training_task(self, stage: Stage) -> dict[str, Any]:
+    def arguments(self, stage: Stage) -> dict[str, Any]:
         from components.encoders.cache import dataset_features
 
-        settings = stage.config.distil
-        return {
-            "task": self.task,
-            "arguments": {
-                "dataset": str(stage.dataset),
-                "splits": str(stage.splits),
-                "features": str(dataset_features(stage.dataset, encoder=stage.config.encoder.image)),
-                "targets": str(stage.targets) if stage.targets and settings.teacher else None,
-                "config": as_dict(stage.config),
-                "seed": stage.seed,
-            },
-            "optimizer": {
-                "lr": settings.learning_rate,
-                "weight_decay": settings.weight_decay,
-                "warmup": 0.1,
-                "schedule": "onecycle",
-                "clip": 1.0,
-            },
-            "batch_size": settings.batch_size,
-            "checkpoint_every": settings.checkpoint_every,
-            "seed": stage.seed,
-            "ema": settings.ema,
-        }
+        given = super().arguments(stage)
+        return given | {"features": str(dataset_features(stage.dataset, encoder=stage.config.encoder.image)),
+                        "targets": given["targets"] if stage.config.distil.teacher else None}
 
     def baselines(self, config: Config) -> dict[str, Baseline]:
         """The same student, data and budget without a teacher, nor the weights of one that had one."""
@@ -124,29 +97,15 @@ class Mipd:
     def compared_by(self, splits: Splits) -> Question:
         return choice.question([verb for verbs in splits.verbs.values() for verb in verbs])
 
-    def right(self, predicted: Sequence[str], truth: Sequence[str | None]) -> float:
-        return sum(a == b for a, b in zip(predicted, truth, strict=True)) / max(1, len(truth))
-
     def predict(self, student: Path, stage: Stage, split: str) -> Iterator[dict[str, Any]]:
-        from components.recipes.mipd.inference import Runner, predict
+        from components.recipes.mipd.inference import predict
 
-        return predict(Runner(student, stage), split)
-
-    def score(self, predictions: Sequence[dict[str, Any]], stage: Stage, split: str) -> Report:
-        from components.recipes.mipd.scoring import score
-
-        return score(predictions, stage, split)
-
-    def reference(self, teacher: Teacher, stage: Stage, split: str) -> dict[str, float]:
-        from components.recipes.mipd.reference import reference
-
-        return reference(teacher, stage, split)
+        return predict(self.module("inference").Runner(student, stage), split)
 
     def export(self, student: Path, stage: Stage) -> ExportSpec:
-        from components.recipes.mipd.inference import Runner
         from components.recipes.mipd.shipping import export
 
-        return export(Runner(student, stage))
+        return export(self.module("inference").Runner(student, stage))
 
     def gates(self, config: Config) -> Gates:
         bars = config.bars
@@ -154,11 +113,6 @@ class Mipd:
             headline="harmonic",
             minimum={"harmonic": bars.harmonic},
             protected={"unseen.top1_verb": bars.unseen_margin, "rare.top1_verb": bars.rare_margin},
-            budgets={
-                "parity": bars.parity,
-                "int8_loss": bars.int8_loss,
-                "latency_ms": bars.latency_ms,
-                "size_mb": bars.size_mb,
-            },
+            budgets=bars.budgets(),
             per_source={"top1_verb": bars.source_margin},
         )

@@ -6,7 +6,7 @@ from components.datasets.splits import Splits
 from components.datasets.store import Dataset
 from components.evaluation.situation import harmonic
 from components.recipes.mipd.scoring import groups
-from components.recipes.mipd.targets import view
+from components.recipes.pictures import view
 from components.recipes.protocol import Stage
 from components.teachers.protocol import Teacher
 

@@ -5,14 +5,12 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from components.datasets.images import fit, load_image
 from components.encoders import named
 from components.encoders.checkpoint import EMBEDDED
 from components.recipes.mipd.inference import Runner
 from components.recipes.mipd.model import DecoderGraph, EncoderGraph
+from components.recipes.pictures import CALIBRATION_IMAGES, calibration
 from components.recipes.protocol import ExportSpec, Graph
-
-CALIBRATION_IMAGES = 64
 
 
 def export(runner: Runner) -> ExportSpec:
@@ -21,11 +19,6 @@ def export(runner: Runner) -> ExportSpec:
     vocabulary, tables = runner.vocabulary(), runner.tables()
     roles = max(len(v["order"]) for v in vocabulary["verbs"].values())
     chosen = list(runner.splits.train)[:CALIBRATION_IMAGES]
-
-    def pictures() -> Iterator[dict[str, np.ndarray]]:
-        for sample in runner.dataset.samples(chosen):
-            picture = fit(load_image(sample.image, sample.name), eyes.size)[None]
-            yield {"image": eyes.pixels(picture).contiguous().numpy()}
 
     def filled() -> Iterator[dict[str, np.ndarray]]:
         at = {name: i for i, name in enumerate(vocabulary["roles"])}
@@ -53,7 +46,7 @@ def export(runner: Runner) -> ExportSpec:
         ("scene", "memory", "whole"),
         {"image": batch},
         "static" if eyes.name == EMBEDDED else "dynamic",  # convolutions, or a transformer
-        pictures,
+        calibration(runner.dataset, chosen, eyes),
     )
     decoder = Graph(
         "decoder",

@@ -21,7 +21,6 @@ from torch.nn import functional as F
 
 from components.base.artifacts import write_json
 from components.base.errors import PipelineError
-from components.datasets.images import load_image
 from components.datasets.splits import Splits
 from components.datasets.store import Dataset
 from components.encoders import text
@@ -30,6 +29,7 @@ from components.encoders.text import TextEncoder
 from components.recipes.mipd.alignment import Aligner, Layout, Rationales, losses
 from components.recipes.mipd.data import Lexicon, Situations, read_rationales
 from components.recipes.mipd.rationales import KINDS
+from components.recipes.pictures import view
 from components.recipes.protocol import Stage
 from components.teachers.protocol import Composite, Teacher, View
 
@@ -67,11 +67,6 @@ def align(stage: Stage, teacher: Teacher, out: Path) -> dict[str, float]:
         {"teacher": repr(teacher.identity), "scales": scales, "history": history, "phrases": words.phrases_of_bank},
     )
     return {"samples": len(ids), "samples_left_out": len(splits.train) - len(ids), **(history[-1] if history else {})}
-
-
-def view(dataset: Dataset, name: str) -> View:
-    """A dataset's image as teachers take it."""
-    return View(name, lambda: load_image(dataset.image(name), name))
 
 
 class Words:

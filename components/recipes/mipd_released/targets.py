@@ -17,7 +17,8 @@ from components.datasets.splits import Splits
 from components.datasets.store import Dataset
 from components.encoders import text
 from components.recipes.mipd.data import read_rationales
-from components.recipes.mipd.targets import Sight, view
+from components.recipes.mipd.targets import Sight
+from components.recipes.pictures import view
 from components.recipes.protocol import Stage
 from components.teachers.protocol import Teacher
 

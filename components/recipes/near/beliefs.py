@@ -80,7 +80,7 @@ class Beliefs(nn.Module):
 
     def _refined(self, views: np.ndarray, weight: np.ndarray, clean: np.ndarray) -> np.ndarray:
         allowed = self.allowed if self.method.project else None
-        return refine(self.names, views.mean(0), allowed, weight, clean, self.method.sharpen)
+        return refine(self.first.cpu().numpy(), views.mean(0), allowed, weight, clean, self.method.sharpen)
 
     def audit(self, images: list[str], vocabulary: list[str]) -> list[dict[str, Any]]:
         """What was decided last about each image's name, by the first student."""

@@ -41,11 +41,14 @@ def candidate_sets(names: np.ndarray, near: np.ndarray, size: int) -> np.ndarray
 
 
 def candidate_targets(names: np.ndarray, near: np.ndarray, cosine: np.ndarray, size: int, *, own: float = 0.5,
-                      temperature: float = 0.07) -> np.ndarray:
+                      temperature: float = 0.07, support: int = 1) -> np.ndarray:
     """[N, V] the first target: q_i(c) = own [c = s_i] + (1 - own) sum_j a_ij [c = s_j], a_i = softmax(cosine_i / t).
 
     Without neighbours all mass is on the own name: k = 0, as `own` = 1, is plain cross-entropy on the teacher's names.
+    A name that fewer than `support` images bear counts nothing as an own name: it is an error, or soon forgotten.
     """
+    borne = np.bincount(names, minlength=size)[names]
+    own = np.where((borne >= support) | (own == 1), own, 0.0)[:, None]  # [N, 1]
     target = np.zeros((len(names), size))
     there = near >= 0
     lonely = ~there.any(1)
@@ -54,7 +57,7 @@ def candidate_targets(names: np.ndarray, near: np.ndarray, cosine: np.ndarray, s
     share = (1 - own) * pull / np.where(lonely, 1, pull.sum(1))[:, None]
     rows, places = np.nonzero(there)
     np.add.at(target, (rows, names[near[rows, places]]), share[rows, places])
-    target[np.arange(len(names)), names] += np.where(lonely, 1.0, own)
+    target[np.arange(len(names)), names] += np.where(lonely, 1.0, own[:, 0])
     return target
 
 

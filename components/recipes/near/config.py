@@ -5,34 +5,33 @@ from typing import Literal
 
 from components.datasets.species.answers import Regime
 from components.datasets.species.world import SpeciesSpec
+from components.recipes import settings
 from components.recipes.near.methods import Method
 from components.teachers.prices import Spend
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """One name an image: `version` of the prompt (part of every cache key), `share` of the training images asked about.
+class Ask(settings.Ask):
+    """One name an image: `share` of the training images asked about. `regime` is how the drawn world's recorded teacher
+    errs."""
 
-    `regime` is how the drawn world's recorded teacher errs. `judge` judges answers: nobody (""), the teacher itself
-    ("same"), or another teacher by name; `again`: how often an unusable answer is asked for again.
-    """
-
-    version: str = "1"
     share: float = 1.0
     regime: Regime = "wrong"
-    judge: str = ""
-    again: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Align:
     """Names to a vocabulary (`risk`: share of images that merging may misname, 0 merges spellings only), and the `k`
-    nearest neighbours of each image: by its features, or by the mean of those and its name's text (`space`)."""
+    nearest neighbours of each image (`space`): by its features whitened, or as they are, or by the mean of those and
+    its name's text. A name whose images are of two kinds (`components.recipes.near.space`) becomes two; `apart` 0:
+    never.
+    """
 
     risk: float = 0.01
     k: int = 5
     mutual: bool = False
-    space: Literal["image", "text"] = "image"
+    space: Literal["whitened", "image", "text"] = "whitened"
+    apart: float = 0.08
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +42,14 @@ class Architecture:
 
 
 @dataclass(frozen=True, slots=True)
-class Distil:
+class Distil(settings.Training):
     """Student training: `method` with its switches; the budget and the `views` of an image are every method's alike."""
 
-    method: Method = field(default_factory=Method)
     epochs: int = 40
     batch_size: int = 32
     learning_rate: float = 3e-3
-    weight_decay: float = 0.05
     views: int = 8
-    ranks: int = 1
-    zero: int = 0
-    precision: Literal["fp32", "bf16", "bf16_matmul"] = "fp32"
-    device: Literal["cpu", "cuda"] = "cpu"
-    checkpoint_every: int = 200
+    method: Method = field(default_factory=Method)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +61,11 @@ class Evaluate:
 
 
 @dataclass(frozen=True, slots=True)
-class Bars:
-    """Promotion: a bar that holds with or without a champion, the margin of rare classes, budgets of the edge."""
+class Bars(settings.Bars):
+    """Promotion: a bar that holds with or without a champion, and the margin of rare classes."""
 
     clusters: float = 0.5
     rare_margin: float = 0.05
-    parity: float = 1e-3
-    int8_loss: float = 0.03
-    latency_ms: float = 250.0
     size_mb: float = 40.0
 
 

@@ -10,7 +10,8 @@ from components.recipes.near.refine import refine, sharpen
 
 def co_refined(names: np.ndarray, predicted: np.ndarray, weight: np.ndarray, temperature: float = 0.5) -> np.ndarray:
     """[N, V] targets of clean images: w onehot(s) + (1 - w) mean of the student's own views [A, N, V], sharpened."""
-    return refine(names, predicted.mean(0), None, weight, np.ones(len(names), bool), temperature)
+    told = np.eye(predicted.shape[2])[names]
+    return refine(told, predicted.mean(0), None, weight, np.ones(len(names), bool), temperature)
 
 
 def co_guessed(predicted: np.ndarray, other: np.ndarray, temperature: float = 0.5) -> np.ndarray:

@@ -1,34 +1,32 @@
 """NeaR as the pipeline sees it: the steps of `components.recipes.protocol.Recipe`."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from components.base.config import as_dict
 from components.datasets.schema import Sample
 from components.datasets.splits import Splits, SplitSpec
 from components.datasets.store import Dataset
+from components.recipes.common import Common
 from components.recipes.near import naming
 from components.recipes.near.config import Config
 from components.recipes.near.methods import Method
 from components.recipes.protocol import (
     DRAWN,
     Baseline,
-    ExportSpec,
     Gates,
     Progress,
     Record,
     Rejection,
-    Report,
     Source,
     Stage,
 )
 from components.teachers.judge import Statement
-from components.teachers.protocol import Answer, Question, Teacher
+from components.teachers.protocol import Answer, Question
 
 
-class Near:
+class Near(Common):
     """Names without a vocabulary; heavy imports wait until a step needs them."""
 
     name = "near"
@@ -39,6 +37,7 @@ class Near:
     headline = {"clusters": "cluster_accuracy", "rare": "rare.cluster_accuracy", "meaning": "semantic_accuracy",
                 "NMI": "nmi", "ARI": "ari"}
     suite = "short"
+    blind = True
 
     def config(self, *, fast: bool = False) -> Config:
         if not fast:
@@ -54,11 +53,6 @@ class Near:
         from components.datasets.species.world import draw_dataset
 
         draw_dataset(out, config.draw, progress=progress)
-
-    def record(self, dataset: Dataset, config: Config, out: Path) -> None:
-        from components.recipes.near.recording import record
-
-        record(dataset, config, out)
 
     def ingest(self, source: Source, out: Path, progress: Progress) -> Sequence[str]:
         """A folder of images; `annotations`, if there are any, are JSON lines that name each image's true class."""
@@ -88,45 +82,16 @@ class Near:
     def quality_rows(self, record: Record, label: str) -> list[dict[str, Any]]:
         return naming.rows(record)
 
-    def align(self, stage: Stage, teacher: Teacher, out: Path) -> dict[str, float]:
-        from components.recipes.near.targets import align
-
-        return align(stage, out)
-
-    def training_task(self, stage: Stage) -> dict[str, Any]:
+    def arguments(self, stage: Stage) -> dict[str, Any]:
+        """Features and the teacher's names only: labels do not come near training."""
         from components.encoders.cache import dataset_features
 
-        settings = stage.config.distil
-        return {
-            "task": "components.recipes.near.task:build",
-            "arguments": {"features": str(dataset_features(stage.dataset)), "targets": str(stage.targets),
-                          "config": as_dict(stage.config), "seed": stage.seed},
-            "optimizer": {"lr": settings.learning_rate, "weight_decay": settings.weight_decay, "warmup": 0.1,
-                          "schedule": "onecycle", "clip": 1.0},
-            "batch_size": settings.batch_size,
-            "checkpoint_every": settings.checkpoint_every,
-            "seed": stage.seed,
-        }
+        return {"features": str(dataset_features(stage.dataset)), "targets": str(stage.targets)}
 
     def baselines(self, config: Config) -> dict[str, Baseline]:
         """The same student on the teacher's names as they are; the other baselines are `distil.method.name`."""
         plain = dataclasses.replace(config.distil, method=Method("plain"))
         return {"plain": Baseline(dataclasses.replace(config, distil=plain), taught=True)}
-
-    def predict(self, student: Path, stage: Stage, split: str) -> Iterator[dict[str, Any]]:
-        from components.recipes.near.inference import predict
-
-        return predict(student, stage, split)
-
-    def score(self, predictions: Sequence[dict[str, Any]], stage: Stage, split: str) -> Report:
-        from components.recipes.near.scoring import score
-
-        return score(predictions, stage, split)
-
-    def reference(self, teacher: Teacher, stage: Stage, split: str) -> dict[str, float]:
-        from components.recipes.near.reference import reference
-
-        return reference(teacher, stage, split)
 
     def compared_by(self, splits: Splits) -> None:
         """A paid teacher is not asked about test images."""
@@ -137,15 +102,9 @@ class Near:
         pairs = [(a, b) for a, b in zip(predicted, truth, strict=True) if b]
         return cluster_accuracy(*zip(*pairs, strict=True)) if pairs else 0.0
 
-    def export(self, student: Path, stage: Stage) -> ExportSpec:
-        from components.recipes.near.shipping import export
-
-        return export(student, stage)
-
     def gates(self, config: Config) -> Gates:
         bars = config.bars
         return Gates(
             headline="cluster_accuracy", minimum={"cluster_accuracy": bars.clusters},
             protected={"rare.cluster_accuracy": bars.rare_margin},
-            budgets={"parity": bars.parity, "int8_loss": bars.int8_loss, "latency_ms": bars.latency_ms,
-                     "size_mb": bars.size_mb})
+            budgets=bars.budgets())

@@ -29,17 +29,15 @@ def project(predicted: np.ndarray, allowed: np.ndarray) -> np.ndarray:
     return np.where(allowed.all(1, keepdims=True), predicted, spread)
 
 
-def refine(names: np.ndarray, predicted: np.ndarray, allowed: np.ndarray | None, weight: np.ndarray,
+def refine(told: np.ndarray, predicted: np.ndarray, allowed: np.ndarray | None, weight: np.ndarray,
            clean: np.ndarray, temperature: float = 0.5) -> np.ndarray:
-    """[N, V] new targets: clean ones w onehot(s) + (1 - w) Proj(p), noisy ones Proj(p), both sharpened (eq. 3, 4).
+    """[N, V] new targets: clean ones w q + (1 - w) Proj(p), noisy ones Proj(p), both sharpened (eq. 3, 4).
 
-    `names` [N] codes, `predicted` [N, V] the student's, `allowed` [N, V] the candidates (None: everything, DivideMix),
-    `weight` [N] in 0..1, `clean` [N] bool.
+    `told` [N, V] are the first targets q (one-hot on the teacher's name: DivideMix), `predicted` [N, V] the student's,
+    `allowed` [N, V] the candidates (None: everything, DivideMix), `weight` [N] in 0..1, `clean` [N] bool.
     """
     guess = predicted if allowed is None else project(predicted, allowed)
     trust = np.where(clean, weight, 0.0)[:, None]
-    told = np.zeros_like(guess)
-    told[np.arange(len(names)), names] = 1
     return sharpen(trust * told + (1 - trust) * guess, temperature)
 
 

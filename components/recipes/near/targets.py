@@ -19,8 +19,10 @@ from components.encoders import text
 from components.encoders.cache import FeatureCache, dataset_features
 from components.recipes.near.candidates import candidate_sets, neighbours, with_text
 from components.recipes.near.config import Align
+from components.recipes.near.space import SECOND, divided, whitened
 from components.recipes.near.views import pooled_views
 from components.recipes.protocol import Stage
+from components.teachers.protocol import Teacher
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,12 @@ class Targets:
         lists = [json.loads((folder / f"{n}.json").read_text("utf-8")) for n in ("images", "vocabulary")]
         return cls(*lists, *(np.load(folder / f"{n}.npy") for n in ("names", "near", "cosine")))
 
+    def undivided(self) -> "Targets":
+        """The same with names that were divided whole again."""
+        whole = [name.removesuffix(SECOND) for name in self.vocabulary]
+        vocabulary, code = np.unique(np.array(whole, str), return_inverse=True)
+        return Targets(self.images, vocabulary.tolist(), code[self.names], self.near, self.cosine)
+
     def save(self, folder: Path) -> None:
         for name in ("images", "vocabulary"):
             write_json(folder / f"{name}.json", getattr(self, name))
@@ -45,18 +53,19 @@ class Targets:
             np.save(folder / f"{name}.npy", getattr(self, name))
 
 
-def align(stage: Stage, out: Path) -> dict[str, float]:
-    """Writes the targets of the named training images; the true classes are not looked at."""
+def align(stage: Stage, _teacher: Teacher, out: Path) -> dict[str, float]:
+    """Writes the targets of the named training images. The teacher has said all; true classes are not looked at."""
     labels = read_names(stage)
     made = consolidate(labels.answers, risk=stage.config.align.risk)
     files.write(out / "names.jsonl", labels, made)
     features = FeatureCache(dataset_features(stage.dataset))
-    targets = targets_of(list(labels.images), list(made.names), pooled_views(features, labels.images, 1, 0)[:, 0],
-                         stage.config.align)
+    views = pooled_views(features, labels.images, stage.config.distil.views, stage.seed)
+    targets = targets_of(list(labels.images), list(made.names), views, stage.config.align)
     targets.save(out)
     sizes = candidate_sets(targets.names, targets.near, len(targets.vocabulary)).sum(1)
     return {"names": len(targets.vocabulary), "candidates": float(sizes.mean()),
-            "merged": len(set(labels.first)) - len(targets.vocabulary), "images": len(targets.images)}
+            "merged": len(set(labels.first)) - len(set(made.names)),
+            "divided": len(targets.vocabulary) - len(set(made.names)), "images": len(targets.images)}
 
 
 def read_names(stage: Stage) -> files.Labels:
@@ -68,10 +77,11 @@ def read_names(stage: Stage) -> files.Labels:
     return files.Labels(images, answers, sum(len(said[i]["labels"]) > 1 for i in images))
 
 
-def targets_of(images: list[str], names: list[str], pooled: np.ndarray, settings: Align) -> Targets:
-    """The targets of images with these names and pooled features [N, P]; features are standardised to be compared."""
-    vocabulary, codes = np.unique(np.array(names, str), return_inverse=True)
-    space = (pooled - pooled.mean(0)) / (pooled.std(0) + 1e-3)
+def targets_of(images: list[str], names: list[str], views: np.ndarray, settings: Align) -> Targets:
+    """The targets of images with these names and pooled features of their views [N, A, P]."""
+    whole = views[:, 0]
+    space = whitened(views) if settings.space == "whitened" else (whole - whole.mean(0)) / (whole.std(0) + 1e-3)
+    vocabulary, codes = np.unique(np.array(divided(names, space, settings.apart), str), return_inverse=True)
     if settings.space == "text":
         space = with_text(space, np.pad(text.embed(vocabulary.tolist()), ((0, 0), (0, space.shape[1] - text.WIDTH))),
                           codes)

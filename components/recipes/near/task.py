@@ -49,15 +49,16 @@ class NearTask:
 
     def __init__(self, targets: Targets, views: np.ndarray, config: Config, seed: int):
         torch.manual_seed(seed)
-        self.config, self.targets, self.seed = config, targets, seed
+        self.config, self.seed = config, seed
         self.settings, self.method = config.distil, resolve(config.distil.method)
+        self.targets = targets = targets if self.method.divide else targets.undivided()
         self.views = torch.from_numpy(views)
         k = targets.near.shape[1] if self.method.candidates else 0
         near, cosine = targets.near[:, :k], targets.cosine[:, :k]
         allowed = candidate_sets(targets.names, near, len(targets.vocabulary))
         first = uniform_targets(allowed) if self.method.uniform else candidate_targets(
             targets.names, near, cosine, len(targets.vocabulary), own=self.method.own,
-            temperature=self.method.temperature)
+            temperature=self.method.temperature, support=self.method.support)
         student = Student(config.student.width, len(targets.vocabulary), self.method.students)
         student.fit(views[:, 0])
         self.model = Learner(student, Beliefs(first, targets.names, allowed, self.method))

@@ -4,17 +4,9 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from components.datasets.pairs.pairing import PairsSpec
+from components.recipes import settings
+from components.recipes.settings import Ask
 from components.teachers.prices import Spend
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """The look of each training image in adjectives: `version` of the prompt (part of every cache key), how often a
-    rejected answer is asked for again, and who judges ("": nobody)."""
-
-    version: str = "1"
-    judge: str = ""
-    again: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,27 +49,21 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Distil:
-    """Student training. `smoothing` is the share of auxiliary words. `prior`: how far the
-    loss discounts that some pairs have more images. `missing`: an image without a partner gets none, or the last
-    training image, which then is learnt from each time (as released). `rows`: a word that is attribute and object has
-    rows of its own for both, or the attribute trains the object's row and is tested on its own (as released).
+class Distil(settings.Training):
+    """Student training. `smoothing` is the share of auxiliary words. `prior`: how far the loss discounts that some
+    pairs have more images. `missing`: an image without a partner gets none, or the last training image, which is then
+    learnt from each time (as released). `rows`: a word that is both attribute and object has a row as either, or
+    the attribute trains the object's row and is tested on its own (as released).
     """
 
     epochs: int = 12
     batch_size: int = 64
     learning_rate: float = 2e-3
-    weight_decay: float = 0.05
     temperature: float = 0.05
     smoothing: float = 0.09
     prior: float = 0.5
     missing: Literal["none", "last"] = "none"
     rows: Literal["own", "object"] = "own"
-    ranks: int = 1
-    zero: int = 0
-    precision: Literal["fp32", "bf16", "bf16_matmul"] = "fp32"
-    device: Literal["cpu", "cuda"] = "cpu"
-    checkpoint_every: int = 200
     terms: Terms = field(default_factory=Terms)
 
 
@@ -99,15 +85,12 @@ class Evaluate:
 
 
 @dataclass(frozen=True, slots=True)
-class Bars:
-    """Promotion: bars that hold with or without a champion, margins for protected slices, budgets of the edge."""
+class Bars(settings.Bars):
+    """Promotion: a bar that holds with or without a champion, and the margin of unseen pairs."""
 
     auc: float = 0.15
     unseen_margin: float = 0.05
-    parity: float = 1e-3
     int8_loss: float = 0.05
-    latency_ms: float = 250.0
-    size_mb: float = 80.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,7 +147,6 @@ def predict(folder: Path, stage: Stage, split: str) -> Iterator[dict[str, Any]]:
         yield {"image": runner.dataset.names[name], "id": name, "pairs": best,
                "scores": [round(float(chance[i, p]), 4) for p in order[i]],
                "confident": bool(chance[i, order[i, 0]] >= constants["abstain_below"]),
-               "frames": {pair: {} for pair in best},
                "curve": {"truth": float(ranked.truth[i]), **{
                    side: [float(values[i, 0]), runner.pairs[at[i, 0]] if at[i, 0] >= 0 else ""] for side, values, at in
                    (("seen", ranked.seen_best, ranked.seen_pair), ("unseen", ranked.unseen_best, ranked.unseen_pair))}},

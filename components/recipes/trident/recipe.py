@@ -1,35 +1,32 @@
 """TRIDENT as the pipeline sees it: the steps of `components.recipes.protocol.Recipe`."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from components.base.config import as_dict
 from components.datasets.pairs.pairing import PairsSpec
 from components.datasets.schema import Sample
 from components.datasets.splits import Splits
 from components.datasets.store import Dataset
+from components.recipes.common import Common
 from components.recipes.protocol import (
     DRAWN,
     Baseline,
-    ExportSpec,
     Gates,
     Progress,
     Record,
     Rejection,
-    Report,
     Source,
-    Stage,
 )
 from components.recipes.trident import looks
 from components.recipes.trident.config import Config
 from components.teachers import choice
 from components.teachers.judge import Statement
-from components.teachers.protocol import Answer, Question, Teacher
+from components.teachers.protocol import Answer, Question
 
 
-class Trident:
+class Trident(Common):
     """Attribute-object pairs; heavy imports wait until a step needs them."""
 
     name = "trident"
@@ -55,11 +52,6 @@ class Trident:
         from components.datasets.pairs.drawn import draw_pairs
 
         draw_pairs(out, config.draw, progress=progress)
-
-    def record(self, dataset: Dataset, config: Config, out: Path) -> None:
-        from components.recipes.trident.recording import record
-
-        record(dataset, config, out)
 
     def ingest(self, source: Source, out: Path, progress: Progress) -> Sequence[str]:
         """A folder in the published layout (`components.datasets.pairs.layout`), which names its own pairs and sets."""
@@ -87,60 +79,17 @@ class Trident:
     def quality_rows(self, record: Record, label: str) -> list[dict[str, Any]]:
         return looks.rows(record)
 
-    def align(self, stage: Stage, teacher: Teacher, out: Path) -> dict[str, float]:
-        from components.recipes.trident.targets import align
-
-        return align(stage, teacher, out)
-
-    def training_task(self, stage: Stage) -> dict[str, Any]:
-        settings = stage.config.distil
-        return {
-            "task": "components.recipes.trident.task:build",
-            "arguments": {"dataset": str(stage.dataset), "splits": str(stage.splits),
-                          "targets": str(stage.targets) if stage.targets else None,
-                          "config": as_dict(stage.config), "seed": stage.seed},
-            "optimizer": {"lr": settings.learning_rate, "weight_decay": settings.weight_decay, "warmup": 0.1,
-                          "schedule": "onecycle", "clip": 1.0},
-            "batch_size": settings.batch_size,
-            "checkpoint_every": settings.checkpoint_every,
-            "seed": stage.seed,
-        }
-
     def baselines(self, config: Config) -> dict[str, Baseline]:
         """The same student without a teacher: no auxiliary words, and word states of the text encoder."""
         return {"labels-only": Baseline(config)}
-
-    def predict(self, student: Path, stage: Stage, split: str) -> Iterator[dict[str, Any]]:
-        from components.recipes.trident.inference import predict
-
-        return predict(student, stage, split)
-
-    def score(self, predictions: Sequence[dict[str, Any]], stage: Stage, split: str) -> Report:
-        from components.recipes.trident.scoring import score
-
-        return score(predictions, stage, split)
-
-    def reference(self, teacher: Teacher, stage: Stage, split: str) -> dict[str, float]:
-        from components.recipes.trident.reference import reference
-
-        return reference(teacher, stage, split)
 
     def compared_by(self, splits: Splits) -> Question:
         from components.recipes.trident.reference import candidates, texts
 
         return choice.question(texts(candidates(splits)))
 
-    def right(self, predicted: Sequence[str], truth: Sequence[str | None]) -> float:
-        return sum(a == b for a, b in zip(predicted, truth, strict=True)) / max(1, len(truth))
-
-    def export(self, student: Path, stage: Stage) -> ExportSpec:
-        from components.recipes.trident.shipping import export
-
-        return export(student, stage)
-
     def gates(self, config: Config) -> Gates:
         bars = config.bars
         return Gates(
             headline="auc", minimum={"auc": bars.auc}, protected={"unseen.top1": bars.unseen_margin},
-            budgets={"parity": bars.parity, "int8_loss": bars.int8_loss, "latency_ms": bars.latency_ms,
-                     "size_mb": bars.size_mb})
+            budgets=bars.budgets())

@@ -1,17 +1,16 @@
 """The teacher's own pair accuracy on a split, as what a student is compared with."""
 
 from collections.abc import Iterable
-from functools import partial
 
 import numpy as np
 
-from components.datasets.images import load_image
 from components.datasets.pairs.wording import spoken
 from components.datasets.splits import Splits
 from components.datasets.store import Dataset
 from components.evaluation.situation import harmonic
+from components.recipes.pictures import view
 from components.recipes.protocol import Stage
-from components.teachers.protocol import Teacher, View
+from components.teachers.protocol import Teacher
 
 BATCH = 64
 
@@ -26,7 +25,7 @@ def reference(teacher: Teacher, stage: Stage, split: str) -> dict[str, float]:
     dataset, splits = Dataset(stage.dataset), Splits.load(stage.splits)
     ids = [i for i in getattr(splits, split) if dataset.labels[i]]
     names = candidates(splits)
-    views = [View(i, partial(_load, dataset, i)) for i in ids]
+    views = [view(dataset, i) for i in ids]
     best = [int(row) for start in range(0, len(views), BATCH)
             for row in teacher.score(views[start:start + BATCH], texts(names)).argmax(1)]
     right = np.array([names[b] == dataset.labels[i] for b, i in zip(best, ids, strict=True)], float)
@@ -39,7 +38,3 @@ def reference(teacher: Teacher, stage: Stage, split: str) -> dict[str, float]:
 def candidates(splits: Splits) -> list[str]:
     """The pairs of training and of test."""
     return sorted(label for group, labels in splits.verbs.items() if group != "pseudo_unseen" for label in labels)
-
-
-def _load(dataset: Dataset, name: str) -> np.ndarray:
-    return load_image(dataset.image(name), name)
