@@ -31,8 +31,8 @@ from flows.status import status
 
 ROOT = Path(__file__).parents[1]
 ENDS = ("promoted", "rejected", "failed")
-SMALL = ["align.steps=40", "align.composites=1", "distil.epochs=2", "evaluate.bootstrap=200", "bars.harmonic=0.0",
-         "bars.latency_ms=2000"]
+SMALL = ["align.steps=40", "align.composites=1", "distil.epochs=3", "evaluate.bootstrap=200", "bars.harmonic=0.0",
+         "bars.rare_margin=0.3", "bars.unseen_margin=0.1", "bars.latency_ms=2000"]
 PATIENCE = 3600  # seconds that a retraining may take
 
 
@@ -139,9 +139,9 @@ def small_deployments(file: Path) -> None:
 
 def folders(at: Path) -> None:
     """The four folders: few scenes, those and many more, a broken one, and one with every label wrong."""
-    draw.draw_folder(at / "few", DrawSpec(0, 210, 1, 4, 4, 6))
-    draw.draw_folder(at / "many", DrawSpec(0, 500, 1, 4, 4, 6))
-    draw.draw_folder(at / "wrong", DrawSpec(2, 300, 1, 1, 1, 1))
+    draw.draw_folder(at / "few", DrawSpec(0, 210, 1, 4, 4, 12))
+    draw.draw_folder(at / "many", DrawSpec(0, 1200, 1, 4, 4, 12))
+    draw.draw_folder(at / "wrong", DrawSpec(2, 600, 1, 1, 1, 1))
     entries = json.loads((at / "wrong" / "annotations.json").read_text())
     space = json.loads((at / "wrong" / "space.json").read_text())
     (at / "broken" / "images").mkdir(parents=True)
