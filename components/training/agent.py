@@ -1,7 +1,7 @@
 """One torchrun agent: starts this machine's ranks for an attempt at training, and leaves none of them running.
 
-Each rank holds the read end of a pipe whose write end only the process that started the agent has; when that process
-ends, however it ends, so do they.
+Agent and ranks are on a leash (`components.training.leash`): when the process that started them ends, however it ends,
+so do they.
 """
 
 import contextlib
@@ -46,17 +46,22 @@ class Attempt:
         return any(self.folder.glob("rank*"))
 
 
+def leashed(module: str) -> tuple[str, str]:
+    """What follows `python -m` to run a module that does not outlive who started it."""
+    return "components.training.leash", module
+
+
 @contextlib.contextmanager
 def agent(attempt: Attempt, threads: int, log: Path) -> Iterator[subprocess.Popen]:
     """A running torchrun, whose ranks share `threads`; ended when the block is left."""
     address = address_towards(attempt.endpoint)
     with open(log, "wb") as stream:
         command = [
-            sys.executable, "-m", "torch.distributed.run", f"--nnodes={attempt.nodes}",
+            sys.executable, "-m", *leashed("torch.distributed.run"), f"--nnodes={attempt.nodes}",
             f"--nproc-per-node={attempt.ranks}", "--rdzv-backend=c10d", f"--rdzv-endpoint={attempt.endpoint}",
             f"--rdzv-id={attempt.key}", f"--rdzv-conf=is_host=0,join_timeout={round(attempt.wait)}",
             f"--local-addr={address}", "--max-restarts=0", f"--monitor-interval={POLL}", f"--log-dir={attempt.folder}",
-            "-m", "components.training.worker", attempt.out,
+            "-m", *leashed("components.training.worker"), attempt.out,
         ]
         launched = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=stream, stderr=subprocess.STDOUT,
                                     env=_environment(attempt, threads, address), start_new_session=True)
@@ -82,7 +87,7 @@ def _environment(attempt: Attempt, threads: int, address: str) -> dict[str, str]
 
 
 def stop(launched: subprocess.Popen) -> None:
-    """Ends torchrun and every rank: the closed pipe ends the ranks, the signals end torchrun."""
+    """Ends torchrun and every rank: the closed pipe ends them, the signals whoever is still busy starting."""
     with contextlib.suppress(OSError):
         launched.stdin.close()
     for number in (signal.SIGTERM, signal.SIGKILL):

@@ -4,7 +4,6 @@ import importlib
 import json
 import os
 import sys
-import threading
 import traceback
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 def main(out: Path) -> None:
     """Trains the plan in the attempt's launch.json; on failure leaves error.json beside it and exits with 1."""
     folder = out / LAUNCH / os.environ["TORCHELASTIC_RUN_ID"]
-    threading.Thread(target=_end_with_launcher, daemon=True).start()
     sys.modules["mlflow"] = None  # DeepSpeed's autotuner, unused here, would spend half of the start importing it
     try:
         _train(out, folder)
@@ -122,13 +120,6 @@ def report(folder: Path, error: BaseException) -> None:
             json.dump(reason, stream)
     except OSError:
         traceback.print_exc()  # a full disk, another rank was first, or another attempt has begun: the log has it
-
-
-def _end_with_launcher() -> None:
-    """Ends this process at once when the launcher's end of the pipe closes."""
-    while os.read(0, 1):
-        pass
-    os._exit(1)
 
 
 if __name__ == "__main__":

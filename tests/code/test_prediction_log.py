@@ -97,17 +97,17 @@ def test_the_log_stays_within_its_bound_and_the_oldest_go_first(tmp_path):
     assert read(tmp_path, 20)["answer"].to_pylist() == ["29"] * 20
 
 
-def _write_some(folder, number: int) -> None:
+def _write_some(folder, number: int, many: int) -> None:
+    log.MANY = many
     for _ in range(15):
         keeper = PredictionLog(folder)
         add(keeper, 2, str(number))
         keeper.close()
 
 
-def test_processes_log_side_by_side(tmp_path, monkeypatch):
-    monkeypatch.setattr(log, "MANY", 4)
-    context = multiprocessing.get_context("fork")
-    workers = [context.Process(target=_write_some, args=(tmp_path, n)) for n in range(3)]
+def test_processes_log_side_by_side(tmp_path):
+    context = multiprocessing.get_context("spawn")  # a fork would share the threads of whatever ran here before
+    workers = [context.Process(target=_write_some, args=(tmp_path, n, 4)) for n in range(3)]
     for worker in workers:
         worker.start()
     while any(w.is_alive() for w in workers):

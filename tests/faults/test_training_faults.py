@@ -303,3 +303,18 @@ def is_loopback(address):
     words = b"".join(bytes.fromhex(address[i:i + 8])[::-1] for i in range(0, len(address), 8))
     found = ipaddress.ip_address(words)
     return (getattr(found, "ipv4_mapped", None) or found).is_loopback
+
+
+def test_whoever_is_on_a_leash_ends_when_it_is_let_go(tmp_path):
+    """Also in the first seconds, before the ranks are there: torchrun would wait a minute for a launcher that is gone."""
+    (tmp_path / "sleeper.py").write_text("import pathlib, time\npathlib.Path('began').touch()\ntime.sleep(600)\n")
+    process = subprocess.Popen([sys.executable, "-m", *agent.leashed("sleeper")], stdin=subprocess.PIPE, cwd=tmp_path,
+                               env=os.environ | {"PYTHONPATH": str(ROOT)})
+    try:
+        while not (tmp_path / "began").exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.stdin.close()
+        assert process.wait(20) == 1
+    finally:
+        process.kill()

@@ -70,7 +70,8 @@ def killed(home) -> dict:
     process = home.start("run", "--fast")
     deadline = time.monotonic() + 900
     trained = home.folder / "store" / "student-labels-only"
-    while not list(trained.glob("*.part/progress.jsonl")) and time.monotonic() < deadline and process.poll() is None:
+    while (not any(told.stat().st_size for told in trained.glob("*.part/progress.jsonl"))
+           and time.monotonic() < deadline and process.poll() is None):
         time.sleep(0.2)
     assert process.poll() is None, process.stderr.read()
     process.send_signal(signal.SIGKILL)
