@@ -306,7 +306,7 @@ def is_loopback(address):
 
 
 def test_whoever_is_on_a_leash_ends_when_it_is_let_go(tmp_path):
-    """Also in the first seconds, before the ranks are there: torchrun would wait a minute for a launcher that is gone."""
+    """Also in the first seconds, before there are ranks: torchrun would wait a minute for a launcher that is gone."""
     (tmp_path / "sleeper.py").write_text("import pathlib, time\npathlib.Path('began').touch()\ntime.sleep(600)\n")
     process = subprocess.Popen([sys.executable, "-m", *agent.leashed("sleeper")], stdin=subprocess.PIPE, cwd=tmp_path,
                                env=os.environ | {"PYTHONPATH": str(ROOT)})
