@@ -23,7 +23,8 @@ from components.pipeline.features import make_features
 from components.pipeline.plan import Plan, make
 from components.registry import tracking
 
-BUDGET = ("draw.total_train=1500", "distil.epochs=3")
+BUDGET = ("draw.total_train=700", "draw.dev_per_verb=6", "draw.test_per_verb=12", "draw.pseudo_per_verb=12",
+          "draw.unseen_per_verb=16", "distil.epochs=4")
 VARIANTS = ("not judged", "judged")
 COLUMNS = {"seen": "seen.top1_verb", "rare": "rare.top1_verb", "unseen": "unseen.top1_verb", "harmonic": "harmonic",
            "seen value (true verb)": "seen.gt_value", "unseen value (true verb)": "unseen.gt_value"}
@@ -107,7 +108,8 @@ def page(content: Mapping[str, Any]) -> str:
         "# What does judging change? Measured on `scenes`", "",
         f"Re-made by `python -m benchmarks.judging --seeds {' '.join(map(str, seeds))} --judge {judge}`, with "
         f"{', '.join(f'`{change}`' for change in content['budget'])} and all else as in a default run. The budget is "
-        "smaller than that of `scenes.md`: compare the rows of this page with one another only. All seen and unseen "
+        "smaller than that of `full/ablation.md`: compare the rows of this page with one another only. All seen and "
+        "unseen "
         f"names compete; %, mean ± standard deviation over {len(seeds)} seeds.", "",
         "| | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
     for name, columns in content["scores"].items():
