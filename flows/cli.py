@@ -1,5 +1,7 @@
 """The command line: every command in one place, its heavy imports made only when it is called."""
 
+import atexit
+import gc
 import os
 import sys
 from pathlib import Path
@@ -31,6 +33,7 @@ INTERRUPTED = 130
 def main() -> None:
     """The entry point: exit code 0 done, 1 stopped or failed, 2 a mistake in what was asked, 130 interrupted."""
     context: dict[str, Any] = {}
+    atexit.register(gc.freeze)  # else the interpreter, ending, looks for garbage in all that is loaded: three seconds
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch: huge pages; else half of the time goes into page faults
     try:
         code = cli(standalone_mode=False, obj=context)

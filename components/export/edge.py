@@ -13,7 +13,7 @@ from components.base.errors import PipelineError
 from components.base.progress import Line
 from components.export.bundle import Bundle, seal, write_contents, writing
 from components.export.card import card
-from components.export.latency import latency, sizes
+from components.export.latency import SECONDS, latency, sizes
 from components.export.onnx_graph import calibration, export_fp32, has_vnni, quantize
 from components.export.parity import agreement, parity
 from components.export.text_graph import text_encoder
@@ -24,14 +24,15 @@ AGREEMENT_SAMPLES = 8
 
 def export(spec: ExportSpec, out: Path, provenance: Mapping[str, Any], *,
            evaluate: Callable[[Path, str], float] | None = None, precision: str = "int8", threads: int | None = None,
-           progress: Line | None = None) -> dict[str, Any]:
+           seconds: float = SECONDS, progress: Line | None = None) -> dict[str, Any]:
     """Writes the bundle `out` (replacing one that is there) and returns its facts, also kept in its manifest:
 
     "parity" (largest torch-to-ONNX difference over all graphs and shapes, relative to max(1, output)), "int8_loss"
     (metric of fp32 minus that of int8; None without `evaluate`), "latency_ms" (median of one photograph from pixels
     through all graphs at the shipped precision), "size_mb" (all that a device needs), and "details" of each.
     `evaluate(bundle folder, precision)` gives a metric, higher is better, on real held-out samples; it may open the
-    folder with the predictor. `provenance` must be JSON-able. On an error nothing is left at `out`, or the former one.
+    folder with the predictor. Latency is measured for about `seconds`. `provenance` must be JSON-able. On an error
+    nothing is left at `out`, or the former one.
     """
     provenance = json.loads(json.dumps(provenance))
     steps = iter(range(1, 2 * len(spec.graphs) + 6))
@@ -56,7 +57,7 @@ def export(spec: ExportSpec, out: Path, provenance: Mapping[str, Any], *,
         told("parity")
         agreed = _parity(spec, bundle)
         told("latency")
-        timed, megabytes = latency(spec, bundle, threads), sizes(bundle)
+        timed, megabytes = latency(spec, bundle, threads, seconds), sizes(bundle)
         told("accuracy of int8")
         scores = {p: float(evaluate(part, p)) for p in ("fp32", "int8")} if evaluate else None
         facts = {

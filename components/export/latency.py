@@ -16,12 +16,12 @@ from components.export.preprocess import pixels
 from components.recipes.protocol import ExportSpec, Graph
 
 BATCHES = (1, 4)
-ROUNDS, LEAST, SECONDS = 25, 3, 0.5  # at most and at least so many rounds, and about so many seconds a comparison
-WHOLE_SECONDS = 2.0  # for the figure that a budget looks at
+ROUNDS, LEAST = 25, 3  # at most and at least so many rounds of a comparison
+SECONDS = 4.0  # for all comparisons, half of it for the figure that a budget looks at
 PHOTO = (480, 640)  # height and width of the image that the end-to-end figure starts from
 
 
-def measure(runners: Mapping[str, Callable[[], Any]], *, rounds: int = ROUNDS, seconds: float = SECONDS,
+def measure(runners: Mapping[str, Callable[[], Any]], *, seconds: float, rounds: int = ROUNDS,
             ) -> dict[str, dict[str, float]]:
     """{"name": {"median_ms", "p95_ms", "runs"}}: all runners take turns in each round, so that drift is shared.
 
@@ -43,15 +43,17 @@ def measure(runners: Mapping[str, Callable[[], Any]], *, rounds: int = ROUNDS, s
                    "runs": len(t)} for name, t in times.items()}
 
 
-def latency(spec: ExportSpec, bundle: Bundle, threads: int | None = None) -> dict[str, Any]:
+def latency(spec: ExportSpec, bundle: Bundle, threads: int | None = None, seconds: float = SECONDS) -> dict[str, Any]:
     """Times every graph at batch 1 and 4, and one photograph from uint8 pixels through all graphs ("image").
 
     Returns {"threads", "processor", "graphs": {graph: {"batch_1": {"torch", "fp32", "int8"}, ...}}, "image": {...}}.
-    `threads` (None: one per core) holds for torch and ONNX Runtime alike.
+    `threads` (None: one per core) holds for torch and ONNX Runtime alike; it takes about `seconds`, and always a few
+    rounds.
     """
     threads = threads or os.cpu_count() or 1
     sessions = {(g.name, p): bundle.session(g.name, p, threads) for g in spec.graphs for p in ("fp32", "int8")}
     graphs: dict[str, Any] = {}
+    share = seconds / 2 / (len(spec.graphs) * len(BATCHES))
     with _torch_threads(threads):
         for graph in spec.graphs:
             graphs[graph.name] = {}
@@ -59,8 +61,9 @@ def latency(spec: ExportSpec, bundle: Bundle, threads: int | None = None) -> dic
                 feeds = feeds_of(graph, sizes_of(graph, batch, 6))
                 graphs[graph.name][f"batch_{batch}"] = measure({
                     "torch": lambda g=graph, f=feeds: torch_outputs(g, f),
-                    **{p: lambda g=graph, f=feeds, p=p: sessions[g.name, p](f) for p in ("fp32", "int8")}})
-        image = measure(_whole(spec, sessions), seconds=WHOLE_SECONDS)
+                    **{p: lambda g=graph, f=feeds, p=p: sessions[g.name, p](f) for p in ("fp32", "int8")},
+                }, seconds=share)
+        image = measure(_whole(spec, sessions), seconds=seconds / 2)
     return {"threads": threads, "processor": _processor(), "graphs": graphs, "image": image}
 
 

@@ -1,6 +1,7 @@
 """The distilled student to a bundle for the edge, with its measured facts and what it answers on its test images."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,13 @@ def export(plan: Plan, run: str, dataset: str, splits: str, student: str) -> str
             provenance = {"dataset": f"{data.name} {data.version}", "splits": Splits.load(stage.splits).sha256,
                           "student": Path(student).name, "teacher": plan.teacher, "seed": plan.seed}
             facts = write(recipe.export(Path(student), stage), part / "bundle", provenance,
-                          evaluate=accuracy_on(recipe, data, stage.splits), progress=here.line)
+                          evaluate=accuracy_on(recipe, data, stage.splits), seconds=stage.config.edge.timing,
+                          progress=here.line)
             write_bytes(part / REFERENCE, encoded(reference_of(part / "bundle", data, stage.splits)))
             edge = {name: facts[name] for name in ("parity", "int8_loss", "latency_ms", "size_mb")}
             write_json(part / "facts.json", {"edge": edge, "shown": shown(edge), "details": facts["details"]})
 
-        inputs = {"student": Path(student).name, "splits": Path(splits).name}
+        inputs = {"student": Path(student).name, "splits": Path(splits).name, "edge": asdict(plan.config().edge)}
         path = here.produce(inputs, work, *recipe_code(plan), "components.export", "components.serving",
                             "components.monitoring.log")
         facts = read_facts(path)

@@ -9,8 +9,6 @@ from components.datasets.store import Dataset
 from components.encoders.named import ImageEncoder
 from components.teachers.protocol import View
 
-CALIBRATION_IMAGES = 64
-
 
 def view(dataset: Dataset, name: str) -> View:
     """One image, decoded only when it is looked at."""
@@ -21,9 +19,9 @@ Batches = Callable[[], Iterator[dict[str, np.ndarray]]]
 
 
 def calibration(dataset: Dataset, ids: Sequence[str], eyes: ImageEncoder) -> Batches:
-    """The first of the images `ids`, one by one under "image", as the encoder takes them: float32 [1, 3, S, S]."""
+    """The images `ids`, one by one under "image", as the encoder takes them: float32 [1, 3, S, S]."""
     def pictures() -> Iterator[dict[str, np.ndarray]]:
-        for sample in dataset.samples(ids[:CALIBRATION_IMAGES]):
+        for sample in dataset.samples(ids):
             picture = fit(load_image(sample.image, sample.name), eyes.size)[None]
             yield {"image": eyes.pixels(picture).contiguous().numpy()}
     return pictures

@@ -37,6 +37,19 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True)
+class Edge:
+    """Edge export: `calibration`, training images that the ranges of int8 come from; `timing`, about how many seconds
+    latency is measured for.
+    """
+
+    calibration: int = 64
+    timing: float = 4.0
+
+
+FAST_EDGE = Edge(calibration=16, timing=0.4)
+
+
+@dataclass(frozen=True, slots=True)
 class Bars:
     """Promotion: budgets of the edge; a recipe adds the bars of its own metrics and the margins of its slices."""
 

@@ -4,6 +4,8 @@ Standard input is the leash: the read end of a pipe whose write end only the sta
 on the same one. It is held before anything heavy is imported, since that is when a kill is easily missed.
 """
 
+import atexit
+import gc
 import os
 import runpy
 import sys
@@ -23,5 +25,6 @@ def _watch() -> None:
 
 if __name__ == "__main__":
     hold()
+    atexit.register(gc.freeze)  # else the interpreter, ending, looks for garbage in all that is loaded: seconds
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -136,4 +136,5 @@ class Config:
     student: Architecture = field(default_factory=Architecture)
     distil: Distil = field(default_factory=Distil)
     evaluate: Evaluate = field(default_factory=Evaluate)
+    edge: settings.Edge = field(default_factory=settings.Edge)
     bars: Bars = field(default_factory=Bars)

@@ -22,6 +22,7 @@ from components.recipes.protocol import (
     Source,
     Stage,
 )
+from components.recipes.settings import FAST_EDGE
 from components.teachers import choice
 from components.teachers.judge import Statement
 from components.teachers.protocol import Answer, Question
@@ -51,6 +52,7 @@ class Mipd(Common):
             align=Align(steps=30, composites=2),
             distil=Distil(epochs=2),
             evaluate=dataclasses.replace(Config().evaluate, bootstrap=200),
+            edge=FAST_EDGE,
             bars=dataclasses.replace(Config().bars, harmonic=0.05),
         )
 

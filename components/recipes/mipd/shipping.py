@@ -9,7 +9,7 @@ from components.encoders import named
 from components.encoders.checkpoint import EMBEDDED
 from components.recipes.mipd.inference import Runner
 from components.recipes.mipd.model import DecoderGraph, EncoderGraph
-from components.recipes.pictures import CALIBRATION_IMAGES, calibration
+from components.recipes.pictures import calibration
 from components.recipes.protocol import ExportSpec, Graph
 
 
@@ -18,7 +18,7 @@ def export(runner: Runner) -> ExportSpec:
     eyes = named.get(runner.config.encoder.image)
     vocabulary, tables = runner.vocabulary(), runner.tables()
     roles = max(len(v["order"]) for v in vocabulary["verbs"].values())
-    chosen = list(runner.splits.train)[:CALIBRATION_IMAGES]
+    chosen = list(runner.splits.train)[:runner.config.edge.calibration]
 
     def filled() -> Iterator[dict[str, np.ndarray]]:
         at = {name: i for i, name in enumerate(vocabulary["roles"])}

@@ -14,5 +14,5 @@ class MipdReleased(Mipd):
 
     def config(self, *, fast: bool = False) -> Config:
         ours = super().config(fast=fast)
-        shared = {name: getattr(ours, name) for name in ("draw", "ask", "spend", "evaluate", "bars")}
+        shared = {name: getattr(ours, name) for name in ("draw", "ask", "spend", "evaluate", "edge", "bars")}
         return Config(**shared, distil=dataclasses.replace(Distil(), epochs=ours.distil.epochs))

@@ -22,6 +22,7 @@ from components.recipes.protocol import (
     Source,
     Stage,
 )
+from components.recipes.settings import FAST_EDGE
 from components.teachers.judge import Statement
 from components.teachers.protocol import Answer, Question
 
@@ -47,7 +48,7 @@ class Near(Common):
             whole, draw=dataclasses.replace(whole.draw, each=5, few=4),
             distil=dataclasses.replace(whole.distil, epochs=15),
             evaluate=dataclasses.replace(whole.evaluate, test=2, bootstrap=200),
-            bars=dataclasses.replace(whole.bars, clusters=0.1))
+            edge=FAST_EDGE, bars=dataclasses.replace(whole.bars, clusters=0.1))
 
     def draw(self, config: Config, out: Path, progress: Progress) -> None:
         from components.datasets.species.world import draw_dataset

@@ -21,7 +21,7 @@ def export(folder: Path, stage: Stage) -> ExportSpec:
     if len(namer.student.heads) != 1:
         raise UserError("two students that were trained for each other do not ship", where="distil.method.students",
                         mend="export a method of one student")
-    eyes, train = named.get(EMBEDDED), Splits.load(stage.splits).train
+    eyes, train = named.get(EMBEDDED), Splits.load(stage.splits).train[:stage.config.edge.calibration]
     encoder = Graph("encoder", EncoderGraph(eyes.network, namer.student).eval(),
                     (torch.randn(2, 3, eyes.size, eyes.size),), ("image",), ("vector",), {"image": {0: "batch"}},
                     "static", calibration(dataset, train, eyes))

@@ -106,6 +106,7 @@ class Config:
     distil: Distil = field(default_factory=Distil)
     select: Select = field(default_factory=Select)
     evaluate: Evaluate = field(default_factory=Evaluate)
+    edge: settings.Edge = field(default_factory=settings.Edge)
     bars: Bars = field(default_factory=Bars)
 
 

@@ -19,6 +19,7 @@ from components.recipes.protocol import (
     Rejection,
     Source,
 )
+from components.recipes.settings import FAST_EDGE
 from components.recipes.trident import looks
 from components.recipes.trident.config import Config
 from components.teachers import choice
@@ -46,7 +47,7 @@ class Trident(Common):
             student=dataclasses.replace(whole.student, width=64),
             distil=dataclasses.replace(whole.distil, epochs=4, batch_size=32),
             evaluate=dataclasses.replace(whole.evaluate, bootstrap=200),
-            bars=dataclasses.replace(whole.bars, auc=0.01))
+            edge=FAST_EDGE, bars=dataclasses.replace(whole.bars, auc=0.01))
 
     def draw(self, config: Config, out: Path, progress: Progress) -> None:
         from components.datasets.pairs.drawn import draw_pairs

@@ -15,9 +15,10 @@ from components.recipes.trident.model import ComposerGraph, EncoderGraph
 def export(folder: Path, stage: Stage) -> ExportSpec:
     """See `components.recipes.protocol.Recipe.export`. Calibration images come from the training split."""
     runner, eyes, batch = Runner(folder, stage), named.get(EMBEDDED), {0: "batch"}
+    train = runner.splits.train[:stage.config.edge.calibration]
     encoder = Graph("encoder", EncoderGraph(eyes.network, runner.student).eval(),
                     (torch.randn(2, 3, eyes.size, eyes.size),), ("image",), ("vector", "attribute", "object"),
-                    {"image": batch}, "static", calibration(runner.dataset, runner.splits.train, eyes))
+                    {"image": batch}, "static", calibration(runner.dataset, train, eyes))
     words = torch.from_numpy(runner.tables["states"])
     decoder = Graph("decoder", ComposerGraph(runner.student).eval(), (words[:3], words[-3:]), ("attribute", "thing"),
                     ("pair",), {"attribute": batch, "thing": batch}, None)
