@@ -165,7 +165,7 @@ def speed(config: Config) -> dict[str, float]:
     images = {count: torch.randn(count, 3, eyes.size, eyes.size) for count in (1, 64)}
     torch.set_num_threads(1)
     with torch.inference_mode():
-        found = measure({str(count): partial(graph, pixels) for count, pixels in images.items()}, rounds=5)
+        found = measure({str(count): partial(graph, pixels) for count, pixels in images.items()}, seconds=9, rounds=5)
     torch.set_num_threads(torch_threads)
     return {f"batch_{count}": found[str(count)]["median_ms"] / count for count in images}
 
