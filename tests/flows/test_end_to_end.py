@@ -16,6 +16,8 @@ from components.teachers.cache import AnswerCache
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-c", "from flows.cli import main; main()")
+STAGES = ("ingest", "rationales", "teacher alignment", "student labels-only", "scores distilled", "edge export",
+          "promotion gate")
 SLICES = {"seen", "rare", "unseen", "harmonic"}
 pytestmark = pytest.mark.slow
 
@@ -65,18 +67,36 @@ def home(tmp_path_factory) -> Home:
 
 
 @pytest.fixture(scope="module")
-def killed(home) -> dict:
-    """A run killed hard while its first student trains: what was there then, and what was left running."""
-    process = home.start("run", "--fast")
-    deadline = time.monotonic() + 900
-    trained = home.folder / "store" / "student-labels-only"
-    while (not any(told.stat().st_size for told in trained.glob("*.part/progress.jsonl"))
-           and time.monotonic() < deadline and process.poll() is None):
-        time.sleep(0.2)
-    assert process.poll() is None, process.stderr.read()
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    return {"left": home.settle(), "answers": home.answers(), "students": list(trained.glob("*/inputs.json"))}
+def killed(home) -> dict[str, dict]:
+    """A run killed hard in one stage after the other, and begun again each time: {stage: what it left behind}."""
+    return {stage: kill_in(home, stage) for stage in STAGES}
+
+
+def kill_in(home: Home, stage: str) -> dict:
+    """Kills a run when it has been in the stage for a moment: what was there then, and what was left running."""
+    with home.start("run", "--fast") as process:
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if line.strip() == f"{stage} ...":
+                break
+        else:
+            raise AssertionError(f"the run never came to {stage}:\n{''.join(said)}")
+        time.sleep(0.5)
+        if stage.startswith("student"):
+            wait_for_a_step(home.folder / "store" / stage.replace(" ", "-"))
+        assert process.poll() is None, "".join(said)
+        process.send_signal(signal.SIGKILL)
+        said += process.communicate()[1].splitlines(keepends=True)
+    return {"left": home.settle(), "answers": home.answers(), "said": "".join(said),
+            "made": list((home.folder / "store").glob(f"{stage.replace(' ', '-')}/*/inputs.json"))}
+
+
+def wait_for_a_step(students: Path) -> None:
+    deadline = time.monotonic() + 300
+    while not any(told.stat().st_size for told in students.glob("*.part/progress.jsonl")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")
@@ -88,15 +108,20 @@ def first(home, killed) -> dict:
             "left": home.settle(), "answers": home.answers()}
 
 
-def test_a_kill_leaves_nothing_running_and_nothing_half_done(killed):
-    assert killed["left"] == []
-    assert killed["answers"] > 0 and killed["students"] == []
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_kill_leaves_nothing_running_and_nothing_half_done(killed, stage):
+    assert killed[stage]["left"] == []
+    assert killed[stage]["made"] == []
 
 
-def test_the_run_goes_on_from_the_kill(killed, first):
-    assert first["answers"] == killed["answers"], "the teacher was asked again"
-    lines = first["out"].splitlines()
-    assert any("ingest" in line and "cached" in line for line in lines)
+def test_the_run_goes_on_from_each_kill(killed, first):
+    after = STAGES[STAGES.index("teacher alignment"):]
+    assert {killed[stage]["answers"] for stage in after} == {first["answers"]}, "the teacher was asked again"
+    assert first["answers"] > 0
+    for stage, before in zip(after[1:], after, strict=False):
+        assert re.search(r"✓ ingest .*\(cached\)", killed[stage]["said"]), killed[stage]["said"]
+        assert not re.search(rf"✓ {before} .*\(cached\)", killed[stage]["said"]), "it was killed too late"
+    assert re.search(r"✓ edge export .*\(cached\)", first["out"])
 
 
 def test_nothing_is_left_running(first):

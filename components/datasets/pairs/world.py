@@ -1,14 +1,22 @@
-"""A picture of a thing in a state: pose, distance, colour, light and background vary, the pair does not."""
+"""A picture of a thing in a state: pose, distance, colour, light and background vary, the pair does not.
+
+A thing shows its attribute more or less, and another one less still, as real things are seldom in one state alone; now
+and then something stands before it, and no picture is quite sharp. Without that, frozen features alone would tell all.
+"""
+
+from collections.abc import Mapping
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from components.datasets.pairs.catalogue import OBJECTS, WEAR, Colour
+from components.datasets.pairs.catalogue import ATTRIBUTES, OBJECTS, WEAR, Colour
 from components.datasets.pairs.surfaces import PAINT, Surface
 from components.datasets.pairs.things import parts
 from components.datasets.scenes.shapes import shade
 
 SIDE = 128
+VIVID, BESIDE = (.3, .8), (.1, .6)  # how much of its attribute a thing shows; how much of another, as a share of that
+HIDDEN = .4  # share of pictures in which something stands before the thing
 _DETAIL = 2  # drawn so many times larger, then shrunk
 
 # wall, ground, what lies about
@@ -19,18 +27,51 @@ PLACES: tuple[tuple[Colour, Colour, Colour], ...] = (
 )
 
 
-def draw(attribute: str, thing: str, seed: int, side: int = SIDE) -> np.ndarray:
-    """One picture uint8 [side, side, 3]; the same for the same arguments."""
+def draw(attribute: str, thing: str, seed: int, side: int = SIDE, *, clear: bool = False) -> np.ndarray:
+    """One picture uint8 [side, side, 3], the same for the same arguments; `clear`: sharp, the attribute in full."""
     rng = np.random.default_rng(seed)
     scene = np.asarray(_background(rng, side * _DETAIL), np.float32)
     surface = _plain(thing, rng, scene)
-    PAINT[attribute](surface)
+    shares = {attribute: 1.0} if clear else _shares(attribute, rng)
+    _paint(surface, shares)
     found = _rim(surface, attribute)
     scene = np.where(found[..., None], surface.colour, scene)
     picture = Image.fromarray(scene.clip(0, 255).astype(np.uint8))
+    if not clear:
+        if rng.random() < HIDDEN:
+            _hide(picture, rng)
+        picture = picture.filter(ImageFilter.GaussianBlur(_DETAIL * rng.uniform(0, .012) * side))
     pixels = np.asarray(picture.resize((side, side), Image.Resampling.BOX), np.float32)
     light = pixels * rng.uniform(.76, 1.16) * rng.uniform(.93, 1.07, 3) + rng.normal(0, rng.uniform(2, 8), pixels.shape)
     return light.clip(0, 255).astype(np.uint8)
+
+
+def _shares(attribute: str, rng: np.random.Generator) -> dict[str, float]:
+    """How much of its attribute a thing shows, and of another."""
+    vivid = rng.uniform(*VIVID)
+    others = [a for a in ATTRIBUTES if a != attribute]
+    return {attribute: vivid, others[rng.integers(len(others))]: vivid * rng.uniform(*BESIDE)}
+
+
+def _paint(surface: Surface, shares: Mapping[str, float]) -> None:
+    """Lays attributes over the surface, each by its share."""
+    bare = surface.colour
+    change = np.zeros_like(bare)
+    for name, share in shares.items():
+        surface.colour = bare.copy()
+        PAINT[name](surface)
+        change += share * (surface.colour - bare)
+    surface.colour = bare + change
+
+
+def _hide(picture: Image.Image, rng: np.random.Generator) -> None:
+    """Something of a place's clutter before the thing, to a side of its middle."""
+    side = picture.width
+    colour = shade(PLACES[rng.integers(len(PLACES))][2], rng.uniform(.6, 1.2))
+    angle, far, r = rng.uniform(0, 2 * np.pi), side * rng.uniform(.14, .28), side * rng.uniform(.08, .16)
+    x, y = side / 2 + far * np.cos(angle), side / 2 + far * np.sin(angle)
+    pen, box = ImageDraw.Draw(picture), (x - r, y - r * rng.uniform(.7, 1.3), x + r, y + r)
+    (pen.ellipse if rng.random() < .5 else pen.rectangle)(box, fill=colour, outline=shade(colour, .7))
 
 
 def _background(rng: np.random.Generator, side: int) -> Image.Image:
@@ -48,8 +89,8 @@ def _background(rng: np.random.Generator, side: int) -> Image.Image:
 def _plain(thing: str, rng: np.random.Generator, scene: np.ndarray) -> Surface:
     """The thing in its own colour, placed in the scene [S, S, 3]."""
     side, wear = scene.shape[0], WEAR[OBJECTS[thing]]
-    scale = side * rng.uniform(.3, .41)
-    middle = side * rng.uniform(.44, .56, 2)
+    scale = side * rng.uniform(.18, .4)
+    middle = side * rng.uniform(.4, .6, 2)
     flip, turn, squeeze = rng.choice((-1, 1)), rng.uniform(-.2, .2), rng.uniform(.88, 1.12)
     cos, sin = np.cos(turn), np.sin(turn)
     there = np.array([[cos, -sin], [sin, cos]]) * scale @ np.diag([flip * squeeze, 1])
