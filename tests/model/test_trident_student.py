@@ -13,6 +13,7 @@ import tiny_pairs
 import torch
 from safetensors.torch import load_file
 
+from components import recipes
 from components.base.errors import UserError
 from components.datasets.images import fit, load_image
 from components.datasets.splits import Splits
@@ -23,6 +24,7 @@ from components.recipes.trident.config import released
 from components.recipes.trident.decode import decode
 from components.recipes.trident.model import ComposerGraph
 from components.recipes.trident.vocabulary import Words
+from components.registry.decision import Evaluation, decide
 
 CONFIG = tiny_pairs.CONFIG
 ROOT = Path(__file__).parents[2]
@@ -185,6 +187,23 @@ def test_predictions_are_scored_and_what_ships_says_the_same(student, stage):
     assert decode(*arguments, among=["Wet mug"])[0]["pairs"] == ["wet mug"]
     with pytest.raises(UserError, match="no attribute and object"):
         decode(*arguments, among=["wet planet"])
+
+
+def test_a_student_that_loses_unseen_pairs_is_rejected_though_its_area_is_larger(student, stage):
+    recipe = recipes.get("trident")
+    report = recipe.score(list(inference.predict(student[0], stage, "test")), stage, "test")
+    edge = {"parity": 1e-6, "int8_loss": 0.0, "latency_ms": 9.0, "size_mb": 9.0}
+    passed = dict.fromkeys(("dataset", "rationales", "predictions"), True)
+    champion = Evaluation(report.metrics | {"unseen.top1": 0.5}, report.per_sample, edge, passed)
+    larger = {"auc": {image: share + 0.2 for image, share in report.per_sample["auc"].items()}}
+
+    def judged(unseen):
+        metrics = champion.metrics | {"auc": report.metrics["auc"] + 0.2, "unseen.top1": unseen}
+        gates = recipe.gates(dataclasses.replace(CONFIG, bars=dataclasses.replace(CONFIG.bars, auc=0.0)))
+        return decide(Evaluation(metrics, report.per_sample | larger, edge, passed), champion, gates)
+
+    assert judged(0.5).promote
+    assert [r.check for r in judged(0.4).failed] == ["protected.unseen.top1"]
 
 
 def test_a_damaged_student_is_one_clear_error(student, tmp_path):
