@@ -131,6 +131,7 @@ def prefect_api() -> Iterator[None]:
     os.environ["PREFECT_API_URL"] = child.address + "/api"
     try:
         import flows.pipeline  # noqa: F401 - the heavy imports, while the server starts
+        import transformers  # noqa: F401 - not in a thread: see AHEAD
         threading.Thread(target=_import_ahead, daemon=True).start()
         child.wait()
         try:
@@ -151,9 +152,14 @@ def wait_for_server() -> None:
     get_client(sync_client=True).hello()
 
 
+# Libraries that take seconds to import and are needed minutes later: while the server starts, a core is idle. Only such
+# as stay the module that they began as: one that puts another object in its place, as transformers does, hands its
+# unfinished self to any other thread that imports it meanwhile.
+AHEAD = ("mlflow.store.tracking.sqlalchemy_store", "great_expectations")
+
+
 def _import_ahead() -> None:
-    """Libraries that take seconds to import and are needed minutes later: while the server starts, a core is idle."""
-    for name in ("mlflow.store.tracking.sqlalchemy_store", "great_expectations", "transformers"):
+    for name in AHEAD:
         with suppress(ImportError):
             importlib.import_module(name)
 

@@ -63,6 +63,15 @@ def test_a_child_does_not_outlive_a_parent_that_is_killed():
     assert not _alive(pid)
 
 
+def test_what_is_imported_in_a_thread_stays_the_module_that_it_began_as():
+    code = ("import importlib, sys\n"
+            f"for name in {server.AHEAD!r}:\n"
+            "    importlib.import_module(name)\n"
+            "    top = sys.modules[name.split('.')[0]]\n"
+            "    assert type(top).__module__ == 'builtins', name\n")
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_prefects_pages_ask_the_server_that_serves_them():
     child = server.prefect_child()
     try:
