@@ -130,8 +130,9 @@ def prefect_api() -> Iterator[None]:
     child = prefect_child()
     os.environ["PREFECT_API_URL"] = child.address + "/api"
     try:
-        import flows.pipeline  # noqa: F401 - the heavy imports, while the server starts
-        import transformers  # noqa: F401 - not in a thread: see AHEAD
+        import transformers  # noqa: F401 - the heavy imports, while the server starts; this one in no thread: see AHEAD
+
+        import flows.pipeline  # noqa: F401
         threading.Thread(target=_import_ahead, daemon=True).start()
         child.wait()
         try:

@@ -1,5 +1,6 @@
 """Finds a checkpoint by hub name or folder: a pinned revision, safetensors only, none of its own code."""
 
+import importlib
 import re
 from pathlib import Path
 from typing import Any
@@ -58,12 +59,13 @@ def model(folder: Path, where: str, attention: str = "eager") -> Any:
     Raises UserError where it cannot be loaded from safetensors and by the library's own code.
     """
     import torch
-    from transformers import AutoModel
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    # Not by an import statement: while another thread imports transformers, which puts another object in its own place
+    # at the end, that gets the unfinished module.
+    transformers = importlib.import_module("transformers")
+    transformers.utils.logging.disable_progress_bar()
     try:
-        return AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32,
+        return transformers.AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32,
                                          attn_implementation=attention, **LOCAL)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError) as error:
         raise UserError(f"cannot be loaded ({first_line(error)})", where=where,

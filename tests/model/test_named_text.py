@@ -2,7 +2,11 @@
 
 import dataclasses
 import json
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import few_scenes
 import numpy as np
@@ -26,6 +30,7 @@ from components.recipes.mipd.config import Config, Encoder
 from components.serving.text import TextEncoder as Device
 from flows.cli import cli
 
+ROOT = Path(__file__).parents[2]
 TEXTS = ("surfing", "feeding a dog", "Zürich – naïve café", "a person rides a very long bicycle on a street", "x")
 
 
@@ -35,6 +40,22 @@ def checkpoint(tmp_path_factory):
     from functools import cache
 
     return cache(lambda kind: str(tiny_texts.make(kind, tmp_path_factory.mktemp(kind))))
+
+
+def test_threads_that_need_a_model_at_the_same_time_all_get_it():
+    """transformers, imported for the first time by one of them, replaces itself: the others once got a husk of it."""
+    code = ("import threading, time\n"
+            "from components.encoders import checkpoint, text\n"
+            "got = []\n"
+            "def want(late):\n"
+            "    time.sleep(late)\n"
+            "    got.append(checkpoint.model(text.get('embedded').folder, 'a test'))\n"
+            "threads = [threading.Thread(target=want, args=(0.15 * i,)) for i in range(5)]\n"
+            "[t.start() for t in threads], [t.join() for t in threads]\n"
+            "assert len(got) == 5\n")
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True,
+                          capture_output=True)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 @pytest.fixture(autouse=True, scope="module")
