@@ -56,7 +56,7 @@ class Distil(settings.Training):
     the attribute trains the object's row and is tested on its own (as released).
     """
 
-    epochs: int = 12
+    epochs: int = 24
     batch_size: int = 64
     learning_rate: float = 2e-3
     temperature: float = 0.05
