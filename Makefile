@@ -27,8 +27,8 @@ lint: $(STAMP)   ## style
 	$(BIN)/ruff check .
 
 results: $(STAMP)  ## re-make docs/results of mipd (takes hours; goes on when killed)
-	$(BIN)/foveate ablate mipd --budget full --seeds 0,1,2 --only "labels only" --only "labels and their nouns as text" \
-	  --only "mipd, shuffled rationales" --out docs/results/full
+	$(BIN)/foveate ablate mipd --budget full --seeds 0,1,2 --only mipd-released --only "labels only" \
+	  --only "labels and their nouns as text" --only "mipd, shuffled rationales" --out docs/results/full
 	$(BIN)/foveate ablate mipd $(ARGS)
 
 results-near: $(STAMP)  ## re-make docs/results/near.* (five seeds, both regimes; goes on when killed)
