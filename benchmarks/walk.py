@@ -57,7 +57,7 @@ class Walk:
             return
         done = subprocess.run([sys.executable, "-c", "from flows.cli import main; main()", *arguments],
                               env=self.environment, cwd=self.folder, capture_output=True, text=True)
-        said = (done.stdout + done.stderr).strip()
+        said = (done.stdout + done.stderr).rstrip()
         shown = " ".join(f"'{a}'" if " " in a else a for a in arguments)
         print(f"$ foveate {shown}\n{said}", flush=True)
         if done.returncode != code:
@@ -124,6 +124,7 @@ def plain(said: str, folder: Path, kept: Path) -> str:
     said = said.replace(f"{ROOT}/", "")
     said = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT", said)
     said = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?(\.\d+)?(\+00:00|Z)?", "TIME", said)
+    said = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", f"{'TIME':16}", said)
     return "\n".join(line.rstrip() for line in said.splitlines())
 
 

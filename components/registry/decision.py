@@ -122,11 +122,12 @@ def _headline(candidate: Evaluation, champion: Evaluation, gates: Gates, seed: i
     if not gates.higher_is_better:
         difference, low, high = -difference, -high, -low
     span = f"{found.gain[0]:+.4g} (the gain lies in {low:+.4g} to {high:+.4g}, 95 %)"
-    better, safe = difference > 0, low > -margin
+    floor = 0.0 - margin  # not -margin, which of 0.0 is shown as -0
+    better, safe = difference > 0, low > floor
     return [Reason("headline.better", better, difference, 0.0,
                    f"{name} differs from the champion's by {span}: {'better' if better else 'not better'}"),
-            Reason("headline.not_worse", safe, low, -margin,
-                   f"the lower end {low:+.4g} of the gain in {name} {'is' if safe else 'is not'} above {-margin:.4g}")]
+            Reason("headline.not_worse", safe, low, floor,
+                   f"the lower end {low:+.4g} of the gain in {name} {'is' if safe else 'is not'} above {floor:.4g}")]
 
 
 def _per_source(candidate: Evaluation, champion: Evaluation, gates: Gates, seed: int) -> list[Reason]:

@@ -86,7 +86,8 @@ def test_better_in_the_point_estimate_but_uncertain_is_rejected():
 
 def test_without_a_margin_the_gain_must_be_significant():
     strict = replace(GATES, protected={})
-    assert failed(decide(evaluation(71), evaluation(70), strict)) == ["headline.not_worse"]
+    close = decide(evaluation(71), evaluation(70), strict)
+    assert [(r.check, r.text.split()[-2:]) for r in close.failed] == [("headline.not_worse", ["above", "0"])]
     assert decide(evaluation(80), evaluation(70), strict).promote
 
 
