@@ -19,6 +19,9 @@ from components.datasets.images import fit, load_image
 from components.datasets.splits import Splits
 from components.datasets.store import Dataset
 from components.encoders import image
+from components.export.bundle import Session
+from components.export.onnx_graph import export_fp32
+from components.export.parity import parity
 from components.recipes.trident import inference, scoring
 from components.recipes.trident.config import released
 from components.recipes.trident.decode import decode
@@ -93,6 +96,14 @@ def test_masks_are_saved_and_as_released_they_are_lost(student, lost, stage):
     assert not torch.equal(before, loaded.local.lost[0].weight)
     again = inference.load_student(lost)[0]
     assert torch.equal(again.local.lost[0].weight, loaded.local.lost[0].weight)
+
+
+def test_lost_masks_ship_as_they_were_found(lost, stage, tmp_path):
+    """They are no parameters of the graph, so they have to be constants of it."""
+    of = dataclasses.replace(stage, config=released(CONFIG))
+    graph = recipes.get("trident-released").export(lost, of).graphs[0]
+    export_fp32(graph, tmp_path / "encoder.onnx")
+    assert parity(graph, Session(tmp_path / "encoder.onnx"))["passed"]
 
 
 def test_cached_features_change_no_score(student, stage):

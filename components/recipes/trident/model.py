@@ -63,6 +63,7 @@ class Local(nn.Module):
         self.mean, self.drop = size.mean, nn.Dropout1d(size.channel_drop)
         self.mix, self.norm = nn.Linear(size.width, size.width), nn.BatchNorm1d(size.width)
         masks = nn.Linear(size.width, size.local)
+        masks.requires_grad_(size.masks != "lost")  # a constant of the graph that ships
         self.lost = (masks,) if size.masks == "lost" else ()  # in a tuple, as in a list, no module finds it
         self.masks = None if self.lost else masks
 
