@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from components.base.errors import UserError
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -39,11 +41,16 @@ class Training:
 @dataclass(frozen=True, slots=True)
 class Edge:
     """Edge export: `calibration`, training images that the ranges of int8 come from; `timing`, about how many seconds
-    latency is measured for.
+    latency is measured for. Raises UserError for less than one image.
     """
 
     calibration: int = 64
     timing: float = 4.0
+
+    def __post_init__(self) -> None:
+        if self.calibration < 1:
+            raise UserError(f"must be at least 1, got {self.calibration}", where="edge.calibration",
+                            mend="64 is the default")
 
 
 FAST_EDGE = Edge(calibration=16, timing=0.4)

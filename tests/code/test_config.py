@@ -5,6 +5,7 @@ from typing import Literal
 
 import pytest
 
+from components import recipes
 from components.base.config import as_dict, flat, from_dict, override
 from components.base.errors import UserError
 
@@ -79,3 +80,11 @@ def test_from_dict_names_an_unknown_key():
 
 def test_flat_is_what_mlflow_shows():
     assert flat({"a": {"b": {"c": 1}}, "d": [2]}) == {"a.b.c": 1, "d": [2]}
+
+
+@pytest.mark.parametrize("recipe", recipes.NAMES)
+def test_int8_needs_an_image_to_be_calibrated_on(recipe):
+    config = recipes.get(recipe).config()
+    assert override(config, "edge.calibration=1").edge.calibration == 1
+    with pytest.raises(UserError, match=r"edge\.calibration: must be at least 1, got 0"):
+        override(config, "edge.calibration=0")
