@@ -135,10 +135,11 @@ def prefect_api() -> Iterator[None]:
         import flows.pipeline  # noqa: F401
         threading.Thread(target=_import_ahead, daemon=True).start()
         child.wait()
-        try:
-            yield
-        finally:
-            _say_goodbye()
+        with _no_heartbeats():
+            try:
+                yield
+            finally:
+                _say_goodbye()
     finally:
         del os.environ["PREFECT_API_URL"]
         child.stop()
@@ -157,6 +158,16 @@ def wait_for_server() -> None:
 # as stay the module that they began as: one that puts another object in its place, as transformers does, hands its
 # unfinished self to any other thread that imports it meanwhile.
 AHEAD = ("mlflow.store.tracking.sqlalchemy_store", "great_expectations")
+
+
+@contextmanager
+def _no_heartbeats() -> Iterator[None]:
+    """Inside, flows send no sign of life: this server ends with the run and would tell nobody, and each flow's end
+    would wait for the thread that sends them, half a second on average."""
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        yield
 
 
 def _import_ahead() -> None:

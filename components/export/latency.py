@@ -16,7 +16,7 @@ from components.export.preprocess import pixels
 from components.recipes.protocol import ExportSpec, Graph
 
 BATCHES = (1, 4)
-ROUNDS, LEAST = 25, 3  # at most and at least so many rounds of a comparison
+ROUNDS, LEAST = 25, 2  # at most and at least so many rounds of a comparison
 SECONDS = 4.0  # for all comparisons, half of it for the figure that a budget looks at
 PHOTO = (480, 640)  # height and width of the image that the end-to-end figure starts from
 
@@ -27,8 +27,6 @@ def measure(runners: Mapping[str, Callable[[], Any]], *, seconds: float, rounds:
 
     Each turn is one untimed call, which lets the threads and caches of the one before go, and one timed call.
     """
-    for run in runners.values():
-        run()
     times: dict[str, list[float]] = {name: [] for name in runners}
     deadline = time.monotonic() + seconds
     for done in range(rounds):
