@@ -47,6 +47,6 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet "$$(grep '^torch==' constraints.txt)" -c constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test]'
-	$(BIN)/python -m flows.prefect_database
+	$(BIN)/python -m flows.databases
 	$(BIN)/python -m components.export.text_graph
 	@touch $@

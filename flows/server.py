@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 
 from components.base.errors import PipelineError
 from components.base.home import state
-from flows.prefect_database import lay_out
+from flows.databases import lay_out
 
 START_SECONDS = 180  # a first start lays out the database, which takes half a minute on a slow machine
 QUIET = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_CLI_COLORS": "false",
@@ -74,7 +74,7 @@ def free_port() -> int:
 
 def prefect_server(port: int) -> tuple[list[str], dict[str, str]]:
     """Module arguments and environment of a Prefect server over the state folder's own database."""
-    lay_out(state("prefect"))
+    lay_out("prefect", state("prefect"))
     # Its pages ask the API at port 4200 unless they are told otherwise.
     environment = {"PREFECT_HOME": str(state("prefect")), "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api"}
     return ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)], environment
@@ -129,6 +129,8 @@ def prefect_api() -> Iterator[None]:
     os.environ["PREFECT_HOME"] = str(state("prefect"))
     child = prefect_child()
     os.environ["PREFECT_API_URL"] = child.address + "/api"
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        lay_out("mlflow", state("mlflow"))
     try:
         import transformers  # noqa: F401 - the heavy imports, while the server starts; this one in no thread: see AHEAD
 

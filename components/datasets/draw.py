@@ -18,6 +18,7 @@ from components.datasets.situation import UNGROUNDED
 from components.datasets.store import Dataset, DatasetWriter
 
 Progress = Callable[[int, int], None]  # (done, total)
+SOON = 500  # scenes that are drawn in the time in which a process starts
 
 
 def scene_seed(seed: int, verb: str, index: int) -> int:
@@ -52,17 +53,19 @@ def _box(box: tuple[float, ...] | None, width: int, height: int) -> list[int]:
     return [x1, y1, x2, y2]
 
 
-def scenes(spec: DrawSpec, workers: int = 2, progress: Progress | None = None) -> Iterator[Sample]:
-    """The scenes of a draw in the order of their names: the same bytes whatever the number of workers."""
+def scenes(spec: DrawSpec, workers: int | None = None, progress: Progress | None = None) -> Iterator[Sample]:
+    """The scenes of a draw in the order of their names: the same bytes whatever the number of workers (None: as many
+    as are worth their start)."""
     jobs = [(spec.seed, verb, index) for verb, count in spec.counts().items() for index in range(count)]
     jobs.sort(key=lambda job: f"{job[1]}_{job[2]}.")  # by file name, the order in which a folder is ingested
+    workers = workers or min(2, 1 + len(jobs) // SOON)
     for done, sample in enumerate(ordered_map(_draw, jobs, workers), 1):
         yield sample
         if progress:
             progress(done, len(jobs))
 
 
-def draw_scenes(out: Path, spec: DrawSpec, workers: int = 2, progress: Progress | None = None) -> Dataset:
+def draw_scenes(out: Path, spec: DrawSpec, workers: int | None = None, progress: Progress | None = None) -> Dataset:
     """Draws straight into a dataset folder; has the version that ingesting `draw_folder` of the same spec gives."""
     with DatasetWriter(out, "scenes", _space()) as writer:
         for sample in scenes(spec, workers, progress):
@@ -70,7 +73,7 @@ def draw_scenes(out: Path, spec: DrawSpec, workers: int = 2, progress: Progress 
     return Dataset(out)
 
 
-def draw_folder(out: Path, spec: DrawSpec, workers: int = 2, progress: Progress | None = None) -> Path:
+def draw_folder(out: Path, spec: DrawSpec, workers: int | None = None, progress: Progress | None = None) -> Path:
     """Draws into `images/`, `annotations.json` (SWiG entries by image name) and `space.json`, the input of ingestion.
 
     The folder appears when all is drawn, in place of an earlier draw; raises UserError if something else is there.

@@ -1,6 +1,6 @@
 """The distilled student to a bundle for the edge, with its measured facts and what it answers on its test images."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,10 @@ from components.pipeline.plan import Plan
 from components.pipeline.steps import recipe_code, stage_of, step
 from components.recipes.protocol import Recipe
 
-PROBED = 256  # test images on which int8 is compared with fp32
-REFERRED = 256  # test images whose answers are the reference of drift
+PROBED = 256  # test images on which int8 is compared with fp32, and whose answers are the reference of drift
 REFERENCE = "reference.parquet"
 BATCH = 32
+SHIPPED = "int8"  # the precision that devices run
 
 
 def export(plan: Plan, run: str, dataset: str, splits: str, student: str) -> str:
@@ -34,12 +34,12 @@ def export(plan: Plan, run: str, dataset: str, splits: str, student: str) -> str
 
             data = Dataset(Path(dataset))
             stage = stage_of(plan, dataset, splits)
+            probe = Probe(recipe, data, stage.splits)
             provenance = {"dataset": f"{data.name} {data.version}", "splits": Splits.load(stage.splits).sha256,
                           "student": Path(student).name, "teacher": plan.teacher, "seed": plan.seed}
             facts = write(recipe.export(Path(student), stage), part / "bundle", provenance,
-                          evaluate=accuracy_on(recipe, data, stage.splits), seconds=stage.config.edge.timing,
-                          progress=here.line)
-            write_bytes(part / REFERENCE, encoded(reference_of(part / "bundle", data, stage.splits)))
+                          evaluate=probe, precision=SHIPPED, seconds=stage.config.edge.timing, progress=here.line)
+            write_bytes(part / REFERENCE, encoded(probe.answers(SHIPPED)))
             edge = {name: facts[name] for name in ("parity", "int8_loss", "latency_ms", "size_mb")}
             write_json(part / "facts.json", {"edge": edge, "shown": shown(edge), "details": facts["details"]})
 
@@ -67,32 +67,29 @@ def shown(edge: Mapping[str, float]) -> dict[str, str]:
             "int8 loss": f"{100 * edge['int8_loss']:.1f} points", "parity": f"{edge['parity']:.1e}"}
 
 
-def reference_of(bundle: Path, data: Dataset, splits: Path) -> pa.Table:
-    """Some test images, evenly over the split, as the bundle sees and answers them."""
-    from components.serving.predictor import Predictor
+class Probe:
+    """Some test images, evenly over the split, put to a bundle as on a device: is it right, and what does it see and
+    say?"""
 
-    test, tables = Splits.load(splits).test, []
-    ids = test[:: max(1, len(test) // REFERRED)][:REFERRED]
-    predictor = Predictor(bundle, observe=lambda _, embeddings, found: tables.append(
-        rows(embeddings, found, labels=predictor.labels)))
-    for start in range(0, len(ids), BATCH):
-        predictor.predict([load_image(s.image, s.name) for s in data.samples(ids[start:start + BATCH])], top=1)
-    return pa.concat_tables(tables)
+    def __init__(self, recipe: Recipe, data: Dataset, splits: Path):
+        test = Splits.load(splits).test
+        self.recipe, self.data, self.ids = recipe, data, test[:: max(1, len(test) // PROBED)][:PROBED]
+        self._answers: dict[str, list[pa.Table]] = {}
 
-
-def accuracy_on(recipe: Recipe, data: Dataset, splits: Path) -> Callable[[Path, str], float]:
-    """(bundle, precision) to the share of some held-out images whose label is right, run as on the device."""
-    test = Splits.load(splits).test
-    ids = test[:: max(1, len(test) // PROBED)][:PROBED]
-
-    def accuracy(bundle: Path, precision: str) -> float:
+    def __call__(self, bundle: Path, precision: str) -> float:
+        """The share of the images whose label is right."""
         from components.serving.predictor import Predictor
 
-        predictor, names = Predictor(bundle, precision), {}
-        for start in range(0, len(ids), BATCH):
-            samples = list(data.samples(ids[start:start + BATCH]))
+        told, names = self._answers.setdefault(precision, []), {}
+        told.clear()
+        predictor = Predictor(bundle, precision, observe=lambda _, embeddings, found: told.append(
+            rows(embeddings, found, labels=self.recipe.labels)))
+        for start in range(0, len(self.ids), BATCH):
+            samples = list(self.data.samples(self.ids[start:start + BATCH]))
             found = predictor.predict([load_image(s.image, s.name) for s in samples], top=1)
-            names |= {s.id: p[recipe.labels][0] for p, s in zip(found, samples, strict=True)}
-        return recipe.right(list(names.values()), [data.labels[i] for i in names])
+            names |= {s.id: p[self.recipe.labels][0] for p, s in zip(found, samples, strict=True)}
+        return self.recipe.right(list(names.values()), [self.data.labels[i] for i in names])
 
-    return accuracy
+    def answers(self, precision: str) -> pa.Table:
+        """What the bundle saw and said at the last call with that precision, as rows of the prediction log."""
+        return pa.concat_tables(self._answers[precision])

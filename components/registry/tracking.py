@@ -50,6 +50,16 @@ def connect() -> MlflowClient:
     return client
 
 
+def lay_out_tables(database: Path) -> None:
+    """Makes an empty tracking database in SQLite: the tables, and no experiment, which would name a folder."""
+    from mlflow.store.db import utils
+    from sqlalchemy import create_engine
+
+    engine = create_engine(f"sqlite:///{database}")
+    utils._initialize_tables(engine)
+    engine.dispose()
+
+
 def experiment_id(client: MlflowClient) -> str:
     return client.get_experiment_by_name(EXPERIMENT).experiment_id
 

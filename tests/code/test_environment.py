@@ -1,9 +1,11 @@
-"""What is made once per Python environment: an empty Prefect database, and outputs that follow from packages alone."""
+"""What is made once per Python environment: empty databases, and outputs that follow from packages alone."""
 
 import pytest
+import sqlalchemy
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from components.base import artifacts
-from flows import prefect_database
+from flows import databases
 
 
 def made(shared: bool):
@@ -28,12 +30,28 @@ def test_an_environment_that_cannot_be_written_leaves_it_to_the_state_folder(tmp
 @pytest.mark.parametrize(("template", "before", "after"), [
     ("laid out", None, "laid out"), ("laid out", "in use", "in use"), (None, None, None)])
 def test_a_state_folder_without_a_database_starts_from_the_template(tmp_path, monkeypatch, template, before, after):
-    monkeypatch.setattr(prefect_database, "template", lambda: tmp_path / "template.db")
+    monkeypatch.setattr(databases, "template", lambda name: tmp_path / f"template-{name}.db")
     folder = tmp_path / "prefect"
     folder.mkdir()
-    for path, content in ((tmp_path / "template.db", template), (folder / "prefect.db", before)):
+    for path, content in ((tmp_path / "template-prefect.db", template), (folder / "prefect.db", before)):
         if content:
             path.write_text(content)
-    prefect_database.lay_out(folder)
+    databases.lay_out("prefect", folder)
     found = {f.name: f.read_text() for f in folder.iterdir()}
     assert found == ({"prefect.db": after} if after else {})
+
+
+def test_the_empty_databases_are_what_their_libraries_would_lay_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(databases, "environment", lambda: tmp_path)
+    databases.main(["mlflow"])
+    assert [f.name for f in tmp_path.iterdir()] == [databases.template("mlflow").name]
+    folder = tmp_path / "mlflow"
+    folder.mkdir()
+    databases.lay_out("mlflow", folder)
+    tables = {}
+    for name, uri in (("ours", folder / "mlflow.db"), ("theirs", tmp_path / "fresh.db")):
+        store = SqlAlchemyStore(f"sqlite:///{uri}", str(tmp_path / "artifacts"))  # raises where a migration is missing
+        tables[name] = set(sqlalchemy.inspect(store.engine).get_table_names())
+        assert [e.name for e in store.search_experiments()] == ["Default"]
+        store.engine.dispose()
+    assert tables["ours"] == tables["theirs"]

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from tiny_student import VERBS, spec
 
+from components import recipes
 from components.base.errors import UserError
 from components.datasets.schema import Sample, sample_id, version_of
 from components.datasets.splits import Splits
@@ -21,7 +22,7 @@ from components.export.edge import export
 from components.monitoring import log
 from components.monitoring.log import embeddings
 from components.pipeline import promotion_report
-from components.pipeline.edge import reference_of
+from components.pipeline.edge import SHIPPED, Probe
 from components.pipeline.plan import make
 from components.pipeline.prediction import Log, log_folder, predict_files
 from components.recipes.protocol import Gates
@@ -157,7 +158,9 @@ def test_an_observer_sees_each_batch_as_it_is_answered(world):
 
 
 def test_predictions_are_logged_when_asked_and_match_the_reference(world, tmp_path):
-    reference = reference_of(world["bundle"], Dataset(world["dataset"]), world["splits"] / "splits.json")
+    probe = Probe(recipes.get("mipd"), Dataset(world["dataset"]), world["splits"] / "splits.json")
+    assert 0 <= probe(world["bundle"], SHIPPED) <= 1 and 0 <= probe(world["bundle"], "fp32") <= 1
+    reference = probe.answers(SHIPPED)
     files = []
     for one in Dataset(world["dataset"]):
         files.append(tmp_path / one.name)
