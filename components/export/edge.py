@@ -13,7 +13,7 @@ from components.base.errors import PipelineError
 from components.base.progress import Line
 from components.export.bundle import Bundle, seal, write_contents, writing
 from components.export.card import card
-from components.export.latency import SECONDS, latency, sizes
+from components.export.latency import latency, sizes
 from components.export.onnx_graph import calibration, export_fp32, has_vnni, quantize
 from components.export.parity import agreement, parity
 from components.export.text_graph import text_encoder
@@ -22,9 +22,9 @@ from components.recipes.protocol import ExportSpec, Graph
 AGREEMENT_SAMPLES = 8
 
 
-def export(spec: ExportSpec, out: Path, provenance: Mapping[str, Any], *,
+def export(spec: ExportSpec, out: Path, provenance: Mapping[str, Any], *, seconds: float,
            evaluate: Callable[[Path, str], float] | None = None, precision: str = "int8", threads: int | None = None,
-           seconds: float = SECONDS, progress: Line | None = None) -> dict[str, Any]:
+           progress: Line | None = None) -> dict[str, Any]:
     """Writes the bundle `out` (replacing one that is there) and returns its facts, also kept in its manifest:
 
     "parity" (largest torch-to-ONNX difference over all graphs and shapes, relative to max(1, output)), "int8_loss"
@@ -57,7 +57,7 @@ def export(spec: ExportSpec, out: Path, provenance: Mapping[str, Any], *,
         told("parity")
         agreed = _parity(spec, bundle)
         told("latency")
-        timed, megabytes = latency(spec, bundle, threads, seconds), sizes(bundle)
+        timed, megabytes = latency(spec, bundle, seconds, threads), sizes(bundle)
         told("accuracy of int8")
         scores = {p: float(evaluate(part, p)) for p in ("fp32", "int8")} if evaluate else None
         facts = {

@@ -17,7 +17,6 @@ from components.recipes.protocol import ExportSpec, Graph
 
 BATCHES = (1, 4)
 ROUNDS, LEAST = 25, 2  # at most and at least so many rounds of a comparison
-SECONDS = 4.0  # for all comparisons, half of it for the figure that a budget looks at
 PHOTO = (480, 640)  # height and width of the image that the end-to-end figure starts from
 
 
@@ -41,12 +40,12 @@ def measure(runners: Mapping[str, Callable[[], Any]], *, seconds: float, rounds:
                    "runs": len(t)} for name, t in times.items()}
 
 
-def latency(spec: ExportSpec, bundle: Bundle, threads: int | None = None, seconds: float = SECONDS) -> dict[str, Any]:
+def latency(spec: ExportSpec, bundle: Bundle, seconds: float, threads: int | None = None) -> dict[str, Any]:
     """Times every graph at batch 1 and 4, and one photograph from uint8 pixels through all graphs ("image").
 
     Returns {"threads", "processor", "graphs": {graph: {"batch_1": {"torch", "fp32", "int8"}, ...}}, "image": {...}}.
-    `threads` (None: one per core) holds for torch and ONNX Runtime alike; it takes about `seconds`, and always a few
-    rounds.
+    It takes about `seconds`, half of them for the image, which is what a budget looks at, and always a few rounds.
+    `threads` (None: one per core) holds for torch and ONNX Runtime alike.
     """
     threads = threads or os.cpu_count() or 1
     sessions = {(g.name, p): bundle.session(g.name, p, threads) for g in spec.graphs for p in ("fp32", "int8")}

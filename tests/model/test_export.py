@@ -200,7 +200,7 @@ def test_export_measures_everything_and_seals_it(home, tmp_path):
         found = Predictor(folder, precision).predict([red, blue])
         return np.mean([p["verbs"][0] == v for p, v in zip(found, ("burning", "swimming"), strict=True)])
 
-    facts = export(student, tmp_path / "out" / "bundle", {"run": "test"}, evaluate=evaluate, threads=1)
+    facts = export(student, tmp_path / "out" / "bundle", {"run": "test"}, seconds=0.4, evaluate=evaluate, threads=1)
     bundle = Bundle.open(tmp_path / "out" / "bundle")
     assert bundle.manifest["facts"] == json.loads(json.dumps(facts))
     assert seen == ["fp32", "int8"] and facts["details"]["int8"]["scores"]["fp32"] == 1.0
@@ -232,7 +232,7 @@ def test_a_failed_export_leaves_the_former_bundle(home, tmp_path):
         "module", "example", "inputs", "outputs", "dynamic")], quantize="ternary"),), student.tables,
         student.vocabulary, student.decoding, student.preprocessing)
     with pytest.raises(PipelineError, match="'ternary'"):
-        export(wrong, tmp_path / "bundle", {})
+        export(wrong, tmp_path / "bundle", {}, seconds=0.4)
     assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
     assert [p.name for p in (tmp_path / "bundle").iterdir()] == ["kept"]
 

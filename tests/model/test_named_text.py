@@ -213,7 +213,7 @@ def test_a_student_of_another_width_learns_ships_and_reads_names(stage, tmp_path
     assert before.shape == (24, 24) and not torch.equal(before, one.model.encoder.scene[2].weight)
     save_file({k: v.contiguous() for k, v in one.model.state_dict().items()}, tmp_path / "student.safetensors")
     (tmp_path / "config.json").write_text(json.dumps(one.artifacts()))
-    facts = edge.export(recipe.export(tmp_path, given), tmp_path / "bundle", {"seed": 0}, threads=1)
+    facts = edge.export(recipe.export(tmp_path, given), tmp_path / "bundle", {"seed": 0}, seconds=0.4, threads=1)
     assert facts["parity"] < 1e-3
     encoder = text.get(given.config.encoder.text)
     expected = encoder.embed(["kitesurfing", "feeding a dog"])

@@ -36,7 +36,7 @@ def bundle(student, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FOVEATE_HOME", str(tmp_path_factory.getbasetemp() / "edge"))  # one text encoder for the session
         out = tmp_path_factory.mktemp("bundle") / "bundle"
-        export(student, out, {"run": "test"}, threads=2)
+        export(student, out, {"run": "test"}, seconds=0.4, threads=2)
     return out
 
 

@@ -59,7 +59,7 @@ def world(store, tmp_path_factory) -> dict[str, Path]:
     groups = {"common": ("burning", "swimming"), "rare": (), "pseudo_unseen": (), "unseen": ()}
     (folder / "splits").mkdir()
     Splits(0, groups, (), (), tuple(s.id for s in samples)).save(folder / "splits" / "splits.json")
-    export(spec(), folder / "bundle", {"run": "test"}, threads=2)
+    export(spec(), folder / "bundle", {"run": "test"}, seconds=0.4, threads=2)
     return {"dataset": folder / "dataset", "splits": folder / "splits", "bundle": folder / "bundle"}
 
 
