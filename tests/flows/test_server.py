@@ -5,10 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 
 import pytest
+from prefect import flow
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from components.base.errors import PipelineError
 from flows import server
@@ -72,11 +75,30 @@ def test_what_is_imported_in_a_thread_stays_the_module_that_it_began_as():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_prefects_pages_ask_the_server_that_serves_them():
-    child = server.prefect_child()
+@pytest.fixture(scope="module")
+def prefect(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FOVEATE_HOME", str(tmp_path_factory.mktemp("home")))
+        child = server.prefect_child()
     try:
         child.wait()
-        with urllib.request.urlopen(f"{child.address}/ui-settings", timeout=30) as answer:
-            assert json.load(answer)["api_url"] == f"{child.address}/api"
+        yield child.address
     finally:
         child.stop()
+
+
+def test_prefects_pages_ask_the_server_that_serves_them(prefect):
+    with urllib.request.urlopen(f"{prefect}/ui-settings", timeout=30) as answer:
+        assert json.load(answer)["api_url"] == f"{prefect}/api"
+
+
+def test_flows_send_heartbeats_except_to_the_server_of_one_run(prefect):
+    @flow(persist_result=False)
+    def beating():
+        return any("heartbeat" in repr(vars(thread).get("_args")) for thread in threading.enumerate())
+
+    with temporary_settings({PREFECT_API_URL: f"{prefect}/api"}):
+        assert beating()
+        with server._no_heartbeats():
+            assert not beating()
+        assert beating()
