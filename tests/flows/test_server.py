@@ -102,3 +102,4 @@ def test_flows_send_heartbeats_except_to_the_server_of_one_run(prefect):
         with server._no_heartbeats():
             assert not beating()
         assert beating()
+        server._say_goodbye()
