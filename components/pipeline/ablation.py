@@ -4,7 +4,7 @@ All is kept by its inputs, so a killed call goes on, and one with more seeds or 
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,13 +117,15 @@ def _teacher(plan: Plan, run: tracking.Run, shared: Shared) -> dict[str, float]:
     return json.loads((Path(folder) / "teacher.json").read_text("utf-8"))
 
 
-def _students(plans: Sequence[Plan], shared: Iterable[Shared], run: tracking.Run) -> list[Report]:
+def _students(plans: Sequence[Plan], shared: Collection[Shared], run: tracking.Run) -> list[Report]:
     """The reports of one variant on all seeds, as many at once as the processor has cores."""
     at_once = side_by_side(plans[0], len(plans))
+    # One after the other: torch's random numbers, which aligning draws, are those of the whole process.
+    targets = [_targets(plan, of, run) for plan, of in zip(plans, shared, strict=True)]
     try:
         with ThreadPoolExecutor(at_once) as pool:
             try:
-                return list(pool.map(lambda plan, of: _variant(plan, of, run, at_once), plans, shared))
+                return list(pool.map(lambda plan, of, to: _variant(plan, of, to, run, at_once), plans, shared, targets))
             except BaseException:  # those under way are not waited for to the end of their training
                 stopping.set()
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -132,11 +134,15 @@ def _students(plans: Sequence[Plan], shared: Iterable[Shared], run: tracking.Run
         stopping.clear()
 
 
-def _variant(plan: Plan, shared: Shared, run: tracking.Run, at_once: int) -> Report:
-    """Targets, student and scores of one variant on one seed; a variant that needs no training of its own has none."""
+def _targets(plan: Plan, shared: Shared, run: tracking.Run) -> str:
+    with tracking.run(f"targets, seed {plan.seed}", parent=run, key=f"{run.id} targets {plan.seed}") as nested:
+        return alignment.align(plan, nested.id, shared.dataset, shared.splits, shared.features, shared.rationales)
+
+
+def _variant(plan: Plan, shared: Shared, targets: str, run: tracking.Run, at_once: int) -> Report:
+    """Student and scores of one variant on one seed; a variant that needs no training of its own has none."""
     with tracking.run(f"seed {plan.seed}", parent=run, key=f"{run.id} {plan.seed}", tags={"seed": plan.seed},
                       params={"recipe": plan.recipe}) as nested:
-        targets = alignment.align(plan, nested.id, shared.dataset, shared.splits, shared.features, shared.rationales)
         student = distil(plan, nested.id, shared.dataset, shared.splits, targets, STUDENT, at_once)
         scored = evaluation.predict(plan, nested.id, shared.dataset, shared.splits, student, STUDENT)
         found = evaluation.report(scored)

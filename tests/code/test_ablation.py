@@ -1,9 +1,11 @@
 """An ablation's grid names settings that exist, and its table says what was measured, with honest intervals."""
 
 import json
+import time
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
 from components import recipes
@@ -12,6 +14,7 @@ from components.pipeline import ablation, ablation_table
 from components.pipeline.plan import make
 from components.recipes.grids import Grid, Variant
 from components.recipes.protocol import Report
+from components.registry import tracking
 
 GRID = Grid("ours", {"ours": Variant(), "theirs": Variant(("x=1",)), "plain": Variant()}, {"small": ("a.b=1",)},
             {"seen": "seen.top1", "unseen": "unseen.top1", "boxes": "boxes"}, ("seen", "unseen"))
@@ -62,6 +65,30 @@ def test_every_variant_of_the_declared_grid_is_a_run_of_its_own():
     settings = [json.dumps([p.recipe, p.settings], sort_keys=True) for p in plans.values()]
     assert len(set(settings)) == len(grid.variants)
     assert set(grid.compared) <= set(grid.columns) and grid.subject in grid.variants
+
+
+def test_seeds_side_by_side_draw_their_own_random_numbers(own_home, monkeypatch):
+    """torch's are those of the process: who draws them beside another thread draws other ones at every call."""
+    def align(plan, *_):
+        torch.manual_seed(plan.seed)
+        time.sleep(0.05)
+        drawn[plan.seed] = float(torch.rand(1))
+        return ""
+
+    def score(*_):
+        time.sleep(0.02)
+        torch.rand(1)
+        return ""
+
+    drawn: dict[int, float] = {}
+    monkeypatch.setattr(ablation.alignment, "align", align)
+    monkeypatch.setattr(ablation, "distil", lambda *_: "")
+    monkeypatch.setattr(ablation.evaluation, "predict", score)
+    monkeypatch.setattr(ablation.evaluation, "report", lambda _: report(0.5, 0.5))
+    plans = [make(recipe="mipd", seed=seed) for seed in range(4)]
+    with tracking.run("ablation") as run:
+        ablation._students(plans, [ablation.Shared("", "", "", "")] * 4, run)
+    assert drawn == {seed: float(torch.rand(1, generator=torch.Generator().manual_seed(seed))) for seed in range(4)}
 
 
 @pytest.mark.parametrize(("of", "message"), [
