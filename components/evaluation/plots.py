@@ -21,6 +21,7 @@ from components.evaluation.calibration import Reliability
 
 GROUPS = {"seen": "#0072B2", "rare": "#E69F00", "unseen": "#009E73", "harmonic": "#8f4d86"}
 _GROUP_TEXT = {"seen": "#005a8f", "rare": "#8a5a00", "unseen": "#00694c"}  # dark enough for small letters
+_MORE = ("#56B4E9", "#D55E00", "#66717d")  # of what has no colour of its own
 INK, MUTED, FAINT, ACCENT = "#1f2933", "#66717d", "#e3e7eb", "#D55E00"
 _BLUES = LinearSegmentedColormap.from_list("blues", ["#ffffff", "#c9e0f0", "#5aa2cf", "#0072B2", "#003f63"])
 _MODELS = ("#b9c2cb", "#0072B2", "#E69F00", "#009E73", "#8f4d86", "#D55E00")
@@ -78,18 +79,19 @@ def differences(rows: Mapping[str, Mapping[str, Sequence[float]]], out: Path, *,
     in points. Right of zero is better than the variant; an interval that crosses it proves nothing.
     """
     groups = list(dict.fromkeys(g for row in rows.values() for g in row))
+    colours = GROUPS | dict(zip([g for g in groups if g not in GROUPS], _MORE, strict=False))
     with axes_of(out, 8.6, 1.6 + 0.5 * len(rows)) as axes:
         axes.axvline(0, color=INK, linewidth=1)
         for k, group in enumerate(groups):
-            at = [(i + (k - (len(groups) - 1) / 2) * 0.19, row[group])
+            at = [(i + (k - (len(groups) - 1) / 2) * 0.76 / len(groups), row[group])
                   for i, row in enumerate(rows.values()) if group in row]
             place, values = np.array([a for a, _ in at]), 100 * np.array([v for _, v in at])
             axes.errorbar(values[:, 0], place, xerr=np.abs(values[:, 1:] - values[:, :1]).T, fmt="o", markersize=4.5,
-                          color=GROUPS.get(group, MUTED), elinewidth=1.6, capsize=2, label=group)
+                          color=colours.get(group, MUTED), elinewidth=1.6, capsize=2, label=group)
         axes.set_yticks(range(len(rows)), list(rows), fontsize=10, color=INK)
         axes.set(title=title, xlabel="points", ylim=(len(rows) - 0.4, -0.6))
         axes.grid(axis="y", visible=False)
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.6 / (0.5 * len(rows) + 1)), ncols=len(groups))
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.6 / (0.5 * len(rows) + 1)), ncols=min(len(groups), 4))
     return out
 
 

@@ -48,9 +48,7 @@ def batch() -> dict[str, torch.Tensor]:
 @pytest.fixture
 def tables() -> losses.Tables:
     torch.manual_seed(2)
-    banks = {kind: unit(5, WIDTH) for kind in ("posture", "things", "place")}
-    return losses.Tables(unit(6, WIDTH), unit(9, WIDTH), torch.arange(4), torch.zeros(4), banks,
-                         dict.fromkeys((*banks, "region"), 20.0))
+    return losses.Tables(unit(6, WIDTH), unit(9, WIDTH), torch.arange(4), torch.zeros(4), 20.0)
 
 
 def test_a_frequent_verb_is_discounted_by_its_prior(student, batch, tables):
@@ -85,6 +83,7 @@ def test_absent_roles_do_not_influence_present_ones(student, batch):
 def test_every_term_is_finite_and_every_weight_learns(student, batch, tables):
     out = run(student, batch)
     terms = losses.supervised(out, batch, tables, 0.1) | losses.distilled(*losses.taught(out, batch), tables)
+    terms |= losses.label_text(out, batch, tables)
     assert set(terms) == {f.name for f in dataclasses.fields(Terms)}
     assert all(torch.isfinite(v) for v in terms.values())
     sum(losses.weighted(terms, Terms()).values()).backward()

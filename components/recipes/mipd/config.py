@@ -64,8 +64,7 @@ class Terms:
     attention: float = 1.0
     exists: float = 1.0
     scene: float = 8.0
-    phrases: float = 0.5
-    negatives: float = 0.1
+    label_text: float = 1.5
     instances: float = 0.5
     dense_nouns: float = 3.0
     dense: float = 2.0

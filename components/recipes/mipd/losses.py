@@ -20,16 +20,15 @@ from components.recipes.mipd.config import Terms
 class Tables:
     """Text vectors that scores are taken against.
 
-    `seen` indexes verbs with training images, the only ones that training names; `banks` holds the phrases of
-    rationales; `scales` the teacher's logit scales.
+    `seen` indexes verbs with training images, the only ones that training names; `region_scale` is the teacher's logit
+    scale of nouns.
     """
 
     verbs: Tensor  # [V, E]
     nouns: Tensor  # [W, E]
     seen: Tensor  # [seen]
     log_prior: Tensor  # [seen] log share of each seen verb among the training images
-    banks: dict[str, Tensor]
-    scales: dict[str, float]
+    region_scale: float
 
 
 def supervised(
@@ -67,7 +66,7 @@ def label_text(out: dict[str, Tensor], batch: dict[str, Tensor], tables: Tables)
     share[:, 0] = 0  # "nothing" is no content
     share = share / share.sum(1, keepdim=True).clamp(min=1)
     logits = out["scale_verb"] * out["scene"] @ tables.nouns.T
-    return {"phrases": 3 * F.kl_div(F.log_softmax(logits, 1), share, reduction="batchmean")}
+    return {"label_text": F.kl_div(F.log_softmax(logits, 1), share, reduction="batchmean")}
 
 
 def taught(out: dict[str, Tensor], batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -86,40 +85,29 @@ def taught(out: dict[str, Tensor], batch: dict[str, Tensor]) -> tuple[dict[str, 
 
 def distilled(out: dict[str, Tensor], batch: dict[str, Tensor], tables: Tables) -> dict[str, Tensor]:
     """Losses against the aligned teacher (constants): scenes, composites, instances, every token."""
-    terms: dict[str, Tensor] = {}
     batch = batch | {k: batch[k].detach() for k in ("scene", "composite_scene", "instance", "dense")}
-    pairs = [(out["scene"], batch["scene"])]
+    terms = {"scene": _apart(out["scene"], batch["scene"])}
     if "composite" in out:
-        pairs.append((out["composite"], batch["composite_scene"]))
-    for student, target in pairs:
-        for name, value in _scene(student, target, out["scale_verb"], tables).items():
-            terms[name] = terms.get(name, 0) + value
+        terms["scene"] = terms["scene"] + _apart(out["composite"], batch["composite_scene"])
     grounded = batch["grounded"]
     if grounded.any():
-        sure = tables.scales["region"] * batch["instance"][grounded] @ tables.nouns.T
+        sure = tables.region_scale * batch["instance"][grounded] @ tables.nouns.T
         for student in (out["noun"][grounded], out["in_box"][grounded]):
             terms["instances"] = terms.get("instances", 0) + _divergence(
                 out["scale_noun"] * student @ tables.nouns.T, sure
             )
     dense, target = out["dense"], batch["dense"]  # [B, T, E]
-    wanted = F.softmax(tables.scales["region"] * target @ tables.nouns.T, -1)
+    wanted = F.softmax(tables.region_scale * target @ tables.nouns.T, -1)
     weight = wanted.amax(-1)  # where the teacher itself is unsure what it sees, it teaches less
     each = F.kl_div(F.log_softmax(out["scale_noun"] * dense @ tables.nouns.T, -1), wanted, reduction="none").sum(-1)
     terms["dense_nouns"] = (each * weight).sum() / weight.sum()
-    terms["dense"] = (1 - (dense * target).sum(-1)).mean()
+    terms["dense"] = _apart(dense, target)
     return terms
 
 
-def _scene(student: Tensor, target: Tensor, scale: Tensor, tables: Tables) -> dict[str, Tensor]:
-    """The teacher's scene as a direction, as phrases, and what it is not.  # [B, E], [B, E]"""
-    terms = {"scene": (1 - (student * target).sum(1)).mean(), "phrases": 0.0, "negatives": 0.0}
-    for kind, bank in tables.banks.items():
-        logits, wanted = student @ bank.T, target @ bank.T
-        terms["phrases"] = terms["phrases"] + _divergence(scale * logits, tables.scales[kind] * wanted)
-        best = wanted.topk(2, 1).indices  # the runner-up is the negative that resembles the scene most
-        nearest = logits.gather(1, best)
-        terms["negatives"] = terms["negatives"] + F.relu(0.2 - nearest[:, 0] + nearest[:, 1]).mean()
-    return terms
+def _apart(student: Tensor, target: Tensor) -> Tensor:
+    """How far unit vectors [..., E] lie from their targets, 0..2."""
+    return (1 - (student * target).sum(-1)).mean()
 
 
 def _divergence(logits: Tensor, target_logits: Tensor) -> Tensor:

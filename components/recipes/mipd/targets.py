@@ -4,7 +4,7 @@ Files of a targets folder, rows in the order of ids.json: `dense.npy` float16 [N
 cell, in the text space; `scene.npy` float32 [N, E] and `instance.npy` float32 [N, R, E]
 the aligned targets; `composite.npy` float32 [N, K, E]
 the teacher's view of CutMix pictures, made of row `partner.npy` [N, K] in the cells `cells.npy` [N, K, 4];
-`banks.safetensors` the phrases of the rationales as vectors; `alignment.safetensors` the trained module; meta.json.
+`alignment.safetensors` the trained module; meta.json.
 """
 
 import json
@@ -57,14 +57,11 @@ def align(stage: Stage, teacher: Teacher, out: Path) -> dict[str, float]:
     (out / "grid.npy").unlink()
     np.save(out / "scene.npy", scene.numpy())
     np.save(out / "instance.npy", instance.numpy())
-    banks, scales = words.banks, words.fit_scales(scene)
-    scales["region"] = words.fit_region_scale(instance)
-    save_file(banks, out / "banks.safetensors")
     _write_composites(views, sight, aligner, settings.composites, stage.seed, out)
     write_json(out / "ids.json", ids)
     write_json(
         out / "meta.json",
-        {"teacher": repr(teacher.identity), "scales": scales, "history": history, "phrases": words.phrases_of_bank},
+        {"teacher": repr(teacher.identity), "region_scale": words.fit_region_scale(instance), "history": history},
     )
     return {"samples": len(ids), "samples_left_out": len(splits.train) - len(ids), **(history[-1] if history else {})}
 
@@ -75,16 +72,9 @@ class Words:
     def __init__(self, contents: Sequence[dict[str, Any]], situations: Situations, lexicon: Lexicon,
                  language: TextEncoder):
         glimpses = [c["glimpse"] for c in contents]
-        self.phrases_of_bank = {k: sorted({t for g in glimpses for t, _ in g[k]}) for k in KINDS}
-        self.banks = {k: torch.from_numpy(language.embed(v)) for k, v in self.phrases_of_bank.items()}
-        row = {k: {t: i for i, t in enumerate(v)} for k, v in self.phrases_of_bank.items()}
         count = len(contents)
-        self.probability = {k: torch.zeros(count, len(self.phrases_of_bank[k])) for k in KINDS}
-        for i, glimpse in enumerate(glimpses):
-            for kind in KINDS:
-                for phrase, p in glimpse[kind]:
-                    self.probability[kind][i, row[kind][phrase]] = p
-        self.likeliest = {k: p.argmax(1) for k, p in self.probability.items()}
+        likeliest = [[min(g[kind], key=lambda told: (-told[1], told[0]))[0] for g in glimpses] for kind in KINDS]
+        self.likeliest = torch.stack([torch.from_numpy(language.embed(texts)) for texts in likeliest], 1)  # [N, 3, E]
         self.unlike = torch.from_numpy(language.embed([g["unlike"] for g in glimpses]))
         self.sentence = torch.from_numpy(language.embed([g["scene"] for g in glimpses]))
         roles = situations.role.shape[1]
@@ -101,27 +91,17 @@ class Words:
 
     def batch(self, rows: Tensor) -> Rationales:
         """A glimpse is told by its sentence and by its likeliest posture, thing and place."""
-        phrases = torch.stack([self.sentence[rows], *(self.banks[k][self.likeliest[k][rows]] for k in KINDS)], 1)
+        phrases = torch.cat([self.sentence[rows, None], self.likeliest[rows]], 1)
         said = torch.ones(phrases.shape[:2], dtype=torch.bool)
         return Rationales(phrases, said, self.unlike[rows], self.noun[rows], self.not_noun[rows], self.told[rows])
 
-    def fit_scales(self, scene: Tensor) -> dict[str, float]:
-        """The logit scale per kind at which cosines of targets and phrases best repeat the teacher's probabilities."""
-        return {kind: _fit_scale(scene @ self.banks[kind].T, self.probability[kind]) for kind in KINDS}
-
     def fit_region_scale(self, instance: Tensor) -> float:
-        """The same for nouns of regions, against the noun that the gaze names."""
+        """The logit scale at which cosines of instances and nouns best repeat the nouns that the gazes name."""
         if not self.told.any():
             return 20.0
         nouns, which = torch.unique(self.noun[self.told].round(decimals=5), dim=0, return_inverse=True)
-        return _fit_scale(instance[self.told] @ nouns.T, F.one_hot(which, len(nouns)).float())
-
-
-def _fit_scale(cosines: Tensor, probability: Tensor) -> float:
-    share = probability / probability.sum(1, keepdim=True).clamp(min=1e-6)
-    grid = torch.linspace(4, 40, 37)
-    fit = torch.stack([-(share * F.log_softmax(s * cosines, 1)).sum(1).mean() for s in grid])
-    return float(grid[fit.argmin()])
+        cosines, scales = instance[self.told] @ nouns.T, torch.linspace(4, 40, 37)
+        return float(scales[torch.stack([F.cross_entropy(s * cosines, which) for s in scales]).argmin()])
 
 
 class Sight:

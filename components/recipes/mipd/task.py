@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -84,8 +83,7 @@ class MipdTask(SituationTask):
             self.lexicon.noun_vectors,
             self.seen,
             self._log_prior(),
-            self.teacher.banks if self.teacher else {},
-            self.teacher.scales if self.teacher else {},
+            self.teacher.region_scale if self.teacher else 0.0,
         )
 
     def _log_prior(self) -> Tensor:
@@ -173,13 +171,13 @@ class Taught:
 
 
 class Targets(Taught):
-    """The targets of `align`, with their phrases and scales."""
+    """The targets of `align`, with the scale at which cosines of instances and nouns are probabilities."""
 
     arrays_named = ("dense", "scene", "instance", "composite", "partner", "cells")
 
     def __init__(self, folder: Path, train: Sequence[str], seed: int, shuffle: bool):
         super().__init__(folder, train, seed, shuffle)
-        self.banks, self.scales = load_file(folder / "banks.safetensors"), load_meta(folder)["scales"]
+        self.region_scale: float = load_meta(folder)["region_scale"]
 
     def batch(self, rows: Tensor, epoch: int) -> tuple[dict[str, Tensor], list[str], np.ndarray]:
         """Targets of a batch; with whom and where this epoch's composites are made, for the first half of its images
