@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from components.encoders import named
 from components.encoders.cache import FeatureCache, write_features
@@ -81,8 +80,7 @@ def learn(student: Student, optimizer: torch.optim.Optimizer, features: torch.Te
     boxes = torch.full((BATCH, ROLES, 4), 0.5)
     composites = features[:BATCH // 2].clone()
     composites[:, : GRID * GRID // 2] = others[:, : GRID * GRID // 2]
-    with sdpa_kernel(SDPBackend.MATH):  # as `components.recipes.mipd.task`
-        out = student(features, text, roles, present, boxes, composites)
+    out = student(features, text, roles, present, boxes, composites)
     loss = (1 - (out["scene"] * text).sum(1)).mean() + out["box"].square().mean() + out["composite"].square().mean()
     optimizer.zero_grad()
     loss.backward()

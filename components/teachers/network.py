@@ -27,7 +27,11 @@ class Trunk(nn.Module):
         self.norm_pooled = nn.LayerNorm(width)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:  # [B, T, C] -> [B, T, D], [B, D]
-        x = self.project(self.norm_in(features)) + self.position
+        return self.contextual(self.norm_in(features))
+
+    def contextual(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """The same of features that `norm_in` has normalised, for a caller that needs those too."""
+        x = self.project(features) + self.position
         for layer in self.layers:
             x = layer(x)
         tokens = self.norm(x)

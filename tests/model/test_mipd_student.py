@@ -13,7 +13,7 @@ from components.encoders import geometry, image
 from components.encoders.text import WIDTH
 from components.recipes.mipd import losses
 from components.recipes.mipd.config import Architecture, Config, Distil, Terms
-from components.recipes.mipd.model import Student
+from components.recipes.mipd.model import Attention, Student, only_present
 from components.recipes.mipd.task import begin
 
 IMAGES, ROLES = 3, 4
@@ -70,6 +70,22 @@ def test_shapes_and_ranges(student, batch):
     assert torch.allclose(out["scene"].norm(dim=-1), torch.ones(IMAGES), atol=1e-5)
     assert out["box"].shape == (IMAGES, ROLES, 4) and (out["box"][..., 2:] > 0).all()
     assert out["dense"].shape == (IMAGES, image.TOKENS, WIDTH) and out["exists"].shape == (IMAGES, ROLES)
+
+
+def test_plain_attention_is_torchs_own():
+    """Value and gradient, with roles hidden from each other and without; an additive mask of torch's hides the same."""
+    torch.manual_seed(3)
+    ours = Attention(48, 4)
+    theirs = torch.nn.MultiheadAttention(48, 4, batch_first=True)
+    theirs.load_state_dict(ours.state_dict())
+    x, hidden = torch.randn(2, 5, 48), only_present(torch.tensor([[True, True, True, False, True]] * 2))
+    for mask in (None, hidden):
+        flat = None if mask is None else mask.expand(2, 4, 5, 5).flatten(0, 1)
+        results = ours(x, x, x, attn_mask=mask)[0], theirs(x, x, x, attn_mask=flat, need_weights=False)[0]
+        assert torch.allclose(*results, atol=1e-6)
+        slopes = [torch.autograd.grad(value.square().sum(), part.in_proj_weight)[0]
+                  for value, part in zip(results, (ours, theirs), strict=True)]
+        assert torch.allclose(*slopes, atol=1e-4)
 
 
 def test_absent_roles_do_not_influence_present_ones(student, batch):

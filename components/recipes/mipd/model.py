@@ -12,6 +12,23 @@ from components.recipes.mipd.config import Architecture
 from components.teachers.network import Trunk, readout
 
 
+class Attention(nn.MultiheadAttention):
+    """Multi-head attention in plain operators: a trace of torch's own would freeze the number of roles, and on CPU its
+    fused kernel learns at half the speed, at the sizes of a student.
+    """
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None,
+                **_: object) -> tuple[Tensor, None]:
+        """query [B,R,D], key and value [B,T,D], attn_mask [B,1,R,T] bool (True: hidden) to ([B,R,D], None)."""
+        weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
+        q, k, v = (F.linear(x, w, b).reshape(x.shape[0], x.shape[1], self.num_heads, self.head_dim).transpose(1, 2)
+                   for x, w, b in zip((query, key, value), weights, biases, strict=True))  # [B, heads, ., D / heads]
+        scores = q / self.head_dim**0.5 @ k.transpose(2, 3)
+        if attn_mask is not None:
+            scores = scores.masked_fill(attn_mask, -torch.inf)
+        return self.out_proj((scores.softmax(-1) @ v).transpose(1, 2).flatten(2)), None
+
+
 class SceneEncoder(nn.Module):
     """Grid features to a scene vector in the text space, and a memory for the role decoder.
 
@@ -22,30 +39,19 @@ class SceneEncoder(nn.Module):
         super().__init__()
         self.dropout = size.dropout
         self.trunk = Trunk(size.width, size.layers, size.heads, channels=channels)
+        for layer in self.trunk.layers:
+            layer.self_attn = Attention(size.width, size.heads)
+        self.trunk.pool = Attention(size.width, size.heads)
         self.local = nn.Linear(channels, size.width)
         self.scene = readout(size.width, text, text)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # [B,T,C] -> [B,E] unit, [B,T,M], [B,D]
         if self.training:  # whole channels of an image: cheaper than single values, and harder to evade
             features = features * F.dropout(torch.ones_like(features[:, :1]), self.dropout)
-        tokens, whole = self.trunk(features)
-        memory = torch.cat([tokens, tokens + self.local(self.trunk.norm_in(features))], -1)
+        features = self.trunk.norm_in(features)
+        tokens, whole = self.trunk.contextual(features)
+        memory = torch.cat([tokens, tokens + self.local(features)], -1)
         return F.normalize(self.scene(whole), dim=-1), memory, whole
-
-
-class Attention(nn.MultiheadAttention):
-    """Multi-head attention in plain operators: a trace of torch's own would freeze the number of roles."""
-
-    def forward(self, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None,
-                **_: object) -> tuple[Tensor, None]:
-        """query [B,R,D], key and value [B,T,D], attn_mask [B,1,R,T] bool (True: hidden) to ([B,R,D], None)."""
-        weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
-        q, k, v = (F.linear(x, w, b).reshape(x.shape[0], x.shape[1], self.num_heads, self.head_dim).transpose(1, 2)
-                   for x, w, b in zip((query, key, value), weights, biases, strict=True))  # [B, heads, ., D / heads]
-        scores = q @ k.transpose(2, 3) / self.head_dim**0.5
-        if attn_mask is not None:
-            scores = scores.masked_fill(attn_mask, -torch.inf)
-        return self.out_proj((scores.softmax(-1) @ v).transpose(1, 2).flatten(2)), None
 
 
 class RoleDecoder(nn.Module):

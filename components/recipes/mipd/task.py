@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from components.base.config import as_dict, from_dict
 from components.base.errors import UserError
@@ -119,16 +118,15 @@ class MipdTask(SituationTask):
         return batch | {"features": features, "box": box}, ids
 
     def loss(self, model: torch.nn.Module, batch: Mapping[str, Tensor], step: int) -> dict[str, Tensor]:
-        with sdpa_kernel(SDPBackend.MATH):  # on CPU the fused kernel's backward is several times slower at these sizes
-            out = model(
-                batch["features"],
-                batch["verb"],
-                batch["roles"],
-                batch["present"],
-                batch["box"],
-                batch.get("composites") if self.settings.composites else None,
-                self.teacher is not None,
-            )
+        out = model(
+            batch["features"],
+            batch["verb"],
+            batch["roles"],
+            batch["present"],
+            batch["box"],
+            batch.get("composites") if self.settings.composites else None,
+            self.teacher is not None,
+        )
         terms = losses.supervised(out, batch, self.tables, self.settings.smoothing, self.settings.prior)
         if self.settings.label_text:
             terms |= losses.label_text(out, batch, self.tables)

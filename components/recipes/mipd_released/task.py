@@ -79,7 +79,7 @@ class ReleasedTask(SituationTask):
     def loss(self, model: torch.nn.Module, batch: Mapping[str, Tensor], step: int) -> dict[str, Tensor]:
         taught = tuple(batch[k] for k in ("grid", "states", "length")) if self.teacher else None
         given = (batch[k] for k in ("features", "verb", "roles", "present", "box", "grounded"))
-        with sdpa_kernel(SDPBackend.MATH):  # as in `components.recipes.mipd.task`
+        with sdpa_kernel(SDPBackend.MATH):  # on CPU the fused kernel's backward is several times slower at these sizes
             out = model(*given, taught)
         verbs = self.lexicon.verb_vectors[self.competing]
         terms = losses.supervised(out, batch, verbs, self.nouns, self.settings)
