@@ -18,13 +18,13 @@ _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#
 
 def overlay(image: np.ndarray, prediction: Mapping[str, Any], truth: Mapping[str, Any] | None = None,
             names: Mapping[str, str] | None = None, *, kind: tuple[str, str] = ("verbs", "verb"),
-            right: bool | None = None) -> Image.Image:
+            right: bool | None = None, note: str = "") -> Image.Image:
     """One image (uint8 [H, W, 3]) with the first-ranked verb's boxes drawn and a caption beside it.
 
     `prediction` is one prediction record, its boxes pixels of `image`; `truth` a SWiG entry: verb and nouns then carry
     a tick or a cross, and wrong ones are followed by the truth. `names` maps a synset to readable words for that.
-    `kind` names what is ranked, in the prediction and in the truth; `right` judges it (None: do the words agree?). The
-    picture is scaled so that its longer side is 480 pixels.
+    `kind` names what is ranked, in the prediction and in the truth; `right` judges it (None: do the words agree?);
+    `note` says more of the truth. The picture is scaled so that its longer side is 480 pixels.
     """
     height, width = image.shape[:2]
     scale = LONG_SIDE / max(height, width)
@@ -32,7 +32,7 @@ def overlay(image: np.ndarray, prediction: Mapping[str, Any], truth: Mapping[str
     photo = Image.fromarray(image).resize(size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC)
     frame = prediction.get("frames", {}).get(prediction[kind[0]][0], {})
     _draw_boxes(photo, frame, scale)
-    lines = list(_caption(prediction, frame, truth, names or {}, kind, right))
+    lines = list(_caption(prediction, frame, truth, names or {}, kind, right, note))
     page = Image.new("RGB", (size[0] + _CAPTION, max(size[1], 28 + sum(line.step for line in lines))), _PAPER)
     page.paste(photo, (0, 0))
     draw = ImageDraw.Draw(page)
@@ -105,7 +105,7 @@ class _Line:
 
 
 def _caption(prediction: Mapping[str, Any], frame: Mapping[str, Any], truth: Mapping[str, Any] | None,
-             names: Mapping[str, str], kind: tuple[str, str], right: bool | None) -> Iterator[_Line]:
+             names: Mapping[str, str], kind: tuple[str, str], right: bool | None, note: str) -> Iterator[_Line]:
     """The verb, its confidence and rivals, then each role; roles are judged only if the verb is right."""
     (verb, *others), scores = prediction[kind[0]], prediction["scores"]
     if right is None and truth is not None:
@@ -113,6 +113,8 @@ def _caption(prediction: Mapping[str, Any], frame: Mapping[str, Any], truth: Map
     yield _Line(verb, _VERB, 38, right=right)
     if right is False:
         yield _Line(f"truth: {truth[kind[1]]}", _ROLE, 28)
+    if note:
+        yield _Line(note, _SMALL, 24)
     yield _Line(f"confidence {100 * scores[0]:.0f} %", _SMALL, 24)
     rivals = [f"{v} {100 * s:.0f} %" for v, s in zip(others[:2], scores[1:3], strict=True)]
     if rivals:

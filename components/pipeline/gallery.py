@@ -44,9 +44,11 @@ def draw(plan: Plan, run: str, dataset: str, scores: Mapping[str, str], teacher:
             _plots(recipe, tables, part)
             judged = tables[student]["reliability"]
             right = dict(zip(judged["images"], judged["right"], strict=True))
+            notes = {label: f"{kind} {recipe.label}" for label, kind in _kinds(tables[student]).items()}
+            notes = notes if len(set(notes.values())) > 1 else {}
             for name, wanted in (("right.jpg", True), ("wrong.jpg", False)):
                 chosen = [p for p in made if p["image"] in right and bool(right[p["image"]]) == wanted]
-                _pictures(recipe, data, chosen, part / name, wanted)
+                _pictures(recipe, data, chosen, part / name, wanted, notes)
 
         inputs = {"scores": {k: Path(v).name for k, v in scores.items()}, "teacher": Path(teacher).name}
         path = here.produce(inputs, work, "components.evaluation", "components.pipeline.gallery")
@@ -55,11 +57,16 @@ def draw(plan: Plan, run: str, dataset: str, scores: Mapping[str, str], teacher:
     return str(path)
 
 
+def _kinds(tables: Mapping[str, Any]) -> dict[str, str]:
+    """{label: what the method knew of it: "seen", "rare", "unseen"}."""
+    return {label: GROUP.get(found["group"], found["group"]) for label, found in tables["labels"].items()}
+
+
 def _plots(recipe: Recipe, tables: Mapping[str, Mapping[str, Any]], out: Path) -> None:
     """Each label's accuracy beside the first baseline's, which label is taken for which, and calibration."""
     (first, *_), student = tables, list(tables)[-1]
     of = tables[student]
-    kinds = {label: GROUP.get(found["group"], found["group"]) for label, found in of["labels"].items()}
+    kinds = _kinds(of)
     top1 = {name: {label: found["top1"] for label, found in tables[name]["labels"].items()}
             for name in (first, student)}
     plots.verb_bars(top1[student], kinds, out / "labels.png", title=f"Accuracy per {recipe.label}",
@@ -74,8 +81,9 @@ def _plots(recipe: Recipe, tables: Mapping[str, Mapping[str, Any]], out: Path) -
 
 
 def _pictures(recipe: Recipe, data: Dataset, found: Sequence[Mapping[str, Any]], out: Path,
-              right: bool | None = None) -> None:
-    """Some predictions, evenly over the split, drawn on their images; no file where there is none."""
+              right: bool | None = None, notes: Mapping[str, str] | None = None) -> None:
+    """Some predictions, evenly over the split, drawn on their images; `notes` {true label: what is said of it}. No file
+    where there is none."""
     if not found:
         return
     chosen = [found[i] for i in np.linspace(0, len(found) - 1, min(SHOWN, len(found))).astype(int)]
@@ -85,5 +93,6 @@ def _pictures(recipe: Recipe, data: Dataset, found: Sequence[Mapping[str, Any]],
         sample = data.get(one["id"])
         truth = sample.annotation or ({recipe.label: sample.label, "frames": []} if sample.label else None)
         items.append(pictures.overlay(load_image(sample.image, sample.name), one, truth, names,
-                                      kind=(recipe.labels, recipe.label), right=right))
+                                      kind=(recipe.labels, recipe.label), right=right,
+                                      note=(notes or {}).get((truth or {}).get(recipe.label), "")))
     pictures.gallery(items, 2).convert("RGB").save(out, quality=88)

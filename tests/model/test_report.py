@@ -128,6 +128,12 @@ def test_overlay_marks_right_and_wrong():
     assert marks(prediction(), truth(verb="rowing")) == (False, True)
 
 
+def test_overlay_says_what_was_known_of_the_truth():
+    plain, noted = (np.asarray(pictures.overlay(GREY, prediction(), truth(), note=n)) for n in ("", "unseen verb"))
+    assert np.array_equal(plain[:, :480], noted[:, :480])  # the picture is the same, the caption is not
+    assert near(noted, pictures._MUTED).sum() > near(plain, pictures._MUTED).sum()
+
+
 @pytest.mark.parametrize("box", [(-50, -50, 500, 500), (119, 99, 119, 99), (200, 200, 300, 300)])
 def test_overlay_takes_boxes_beyond_the_image(box):
     assert pictures.overlay(GREY, prediction(box)).height >= 400
