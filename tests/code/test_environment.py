@@ -1,11 +1,13 @@
-"""What is made once per Python environment: empty databases, and outputs that follow from packages alone."""
+"""The Python environment: what is made once in it, and what is relied on of a library beyond its interface."""
+
+import inspect
 
 import pytest
 import sqlalchemy
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from components.base import artifacts
-from flows import databases
+from flows import databases, jobs
 
 
 def made(shared: bool):
@@ -55,3 +57,9 @@ def test_the_empty_databases_are_what_their_libraries_would_lay_out(tmp_path, mo
         assert [e.name for e in store.search_experiments()] == ["Default"]
         store.engine.dispose()
     assert tables["ours"] == tables["theirs"]
+
+
+def test_prefect_still_reads_the_limit_that_jobs_raise():
+    """It is private: a Prefect that renamed it would end long runs whose server is started again, without a word."""
+    renewing = inspect.getsource(jobs._leases._renew_concurrency_lease_with_retries)
+    assert "range(_RENEWAL_MAX_ATTEMPTS)" in renewing and jobs._leases._RENEWAL_MAX_ATTEMPTS == 60
