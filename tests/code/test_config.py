@@ -88,3 +88,16 @@ def test_int8_needs_an_image_to_be_calibrated_on(recipe):
     assert override(config, "edge.calibration=1").edge.calibration == 1
     with pytest.raises(UserError, match=r"edge\.calibration: must be at least 1, got 0"):
         override(config, "edge.calibration=0")
+
+
+@pytest.mark.parametrize("recipe", recipes.NAMES)
+def test_every_baseline_has_whole_settings_and_the_budget_of_the_student(recipe):
+    """Baselines change settings by name, which a recipe that is built on another may not have."""
+    method = recipes.get(recipe)
+    config = method.config()
+    for baseline in method.baselines(config).values():
+        assert type(baseline.config) is type(config)
+        assert from_dict(type(config), as_dict(baseline.config)) == baseline.config
+        assert baseline.config.distil.epochs == config.distil.epochs
+        assert not getattr(baseline.config.distil, "start", "")
+    assert method.baselines(config) or recipe == "near"

@@ -1,7 +1,7 @@
 """Every setting of the MIPD recipe, in one place."""
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal, Self
 
 from components.datasets.scenes.spec import DrawSpec
 from components.recipes import settings
@@ -84,6 +84,10 @@ class Training(settings.Training):
     teacher: bool = True
     shuffle: bool = False
 
+    def untaught(self) -> Self:
+        """The same budget without a teacher."""
+        return replace(self, teacher=False)
+
 
 @dataclass(frozen=True, slots=True)
 class Distil(Training):
@@ -100,6 +104,10 @@ class Distil(Training):
     composites: bool = True
     start: str = ""
     terms: Terms = field(default_factory=Terms)
+
+    def untaught(self) -> Self:
+        """Without a teacher, nor the weights of a student that had one."""
+        return replace(self, teacher=False, start="")
 
 
 @dataclass(frozen=True, slots=True)

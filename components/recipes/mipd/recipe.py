@@ -92,9 +92,8 @@ class Mipd(Common):
                         "targets": given["targets"] if stage.config.distil.teacher else None}
 
     def baselines(self, config: Config) -> dict[str, Baseline]:
-        """The same student, data and budget without a teacher, nor the weights of one that had one."""
-        untaught = dataclasses.replace(config.distil, teacher=False, start="")
-        return {"labels-only": Baseline(dataclasses.replace(config, distil=untaught))}
+        """The same student, data and budget without a teacher."""
+        return {"labels-only": Baseline(dataclasses.replace(config, distil=config.distil.untaught()))}
 
     def compared_by(self, splits: Splits) -> Question:
         return choice.question([verb for verbs in splits.verbs.values() for verb in verbs])
