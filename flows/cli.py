@@ -11,20 +11,10 @@ import click
 
 from components.base.errors import PipelineError, UserError
 from flows import cli_files, fresh_commands
+from flows.commands import Commands, verbose_option
 from flows.model_commands import drift, models
 from flows.name_commands import names
-from flows.options import (
-    FILE,
-    FOLDER,
-    TEACHER,
-    Commands,
-    emit,
-    limit_options,
-    plan_options,
-    run_until,
-    verbose_option,
-    words_of,
-)
+from flows.options import FILE, FOLDER, TEACHER, emit, limit_options, plan_options, run_until, words_of
 from flows.rationale_commands import rationales
 
 INTERRUPTED = 130
@@ -109,6 +99,8 @@ def run(plan: Any, **options: Any) -> None:
     foveate run --recipe near                    drawn birds, named by a recorded teacher
     foveate run --recipe trident                 drawn pairs of attribute and object
     foveate run --data photos --annotations train.json --space imsitu_space.json
+    foveate run --data hico_20160224_det --protocol rf-uc          train and score a setting of HICO-DET
+    foveate run --data swig --protocol verbs --unseen l10.txt      the same of SWiG, its verbs split
     foveate run --seed 1 --set distil.epochs=4 --json summary.json
     foveate run --teacher openai:MODEL@http://localhost:8000/v1 --max-requests 5000
     """

@@ -123,8 +123,8 @@ def hico(json_to, **settings) -> None:
 @click.option("--images", type=FOLDER, help="Where their images are (default: images/ beside the files).")
 @click.option("--unseen", type=FILE, help="verbs: the unseen ones (JSON list, or one a line) instead of a draw.")
 @click.option("--rare", type=FILE, help="verbs: the rare ones, instead of those with the fewest images.")
-@click.option("--unseen-share", type=float, default=0.1, show_default=True, help="verbs: how many to draw.")
-@click.option("--rare-share", type=float, default=0.2, show_default=True, help="verbs: how many are rare.")
+@click.option("--unseen-share", type=float, help="verbs: how many to draw (default: 0.1).")
+@click.option("--rare-share", type=float, help="verbs: how many are rare (default: 0.2).")
 @click.option("--pseudo-share", type=float, help="Seen verbs held out for tuning (default: verbs 0.1, HICO-DET 0).")
 @click.option("--sparsity", type=int, default=10, show_default=True, help="triples: at most so often is rare.")
 @click.option("--lists", type=FILE, help="uo, uv: unseen interactions, as for `foveate evaluate hico`.")
@@ -133,14 +133,15 @@ def split(dataset, out, seed, dev, test, protocol, unseen_share, rare_share, pse
 
     \b
     foveate data split dataset --out splits
-    foveate data split swig --protocol verbs --unseen l10.txt --out swig-l10 && foveate run --data swig-l10
+    foveate data split swig --protocol verbs --unseen l10.txt --out swig-l10
     foveate data split swig --protocol triples --out groups
-    foveate data split hico_20160224_det --protocol rf-uc --out hico-rf-uc && foveate run --data hico-rf-uc
+    foveate data split hico_20160224_det --protocol rf-uc --out hico-rf-uc
 
     Without a protocol DATASET is an ingested dataset. With one it is a folder of published files: train.json, dev.json,
     test.json and imsitu_space.json for verbs (as L10 and L20 of Ov-SWiG) and triples (imSitu's sparsity), anno_bbox.mat
     for the settings of HICO-DET. The new folder has the files of SWiG, linked images, groups.json for the scorer and
-    splits.json, which a run keeps to; triples writes groups only, of images, for dev and test.
+    splits.json, which a run keeps to (`foveate run --data NEW`); triples writes groups only, of images, for dev and
+    test. `foveate run --data FOLDER --protocol P` does both at once.
 
     Pseudo-unseen verbs are taken from train and test and kept for tuning; --pseudo-share 0 is the protocol as
     published, and leaves nothing to tune the preference for seen verbs with.
@@ -153,8 +154,9 @@ def split(dataset, out, seed, dev, test, protocol, unseen_share, rare_share, pse
     for option, given in (("--dev", dev), ("--test", test)):
         if given is not None:
             raise UserError("the published files say what is dev and test", where=option, mend="leave it out")
-    pseudo = pseudo_share if pseudo_share is not None else 0.1 if protocol == "verbs" else 0.0
-    shares = {"unseen": unseen_share, "rare": rare_share, "pseudo": pseudo}
+    from components.datasets.protocols import shares as shares_of
+
+    shares = shares_of(protocol, unseen=unseen_share, rare=rare_share, pseudo=pseudo_share)
     click.echo(commands.split_files(dataset, out, protocol, seed=seed, shares=shares, **files))
 
 

@@ -106,6 +106,9 @@ def show_results(lines: Lines, told: Mapping[str, Any]) -> None:
         *_, found = told["scores"].values()
         for question, answer in found["protocol"].items():
             lines.say(f"protocol  {question}: {answer}")
+    if "published" in told:
+        lines.console.print((Path(told["outputs"]["published"]) / "report.txt").read_text("utf-8"), markup=False,
+                            highlight=False, soft_wrap=True)
     if "edge" in told:
         lines.say("edge      " + ", ".join(f"{k} {v}" for k, v in told["edge"]["shown"].items()))
     if "promotion" in told:

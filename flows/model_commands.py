@@ -4,7 +4,8 @@ import os
 
 import click
 
-from flows.options import Command, Commands, emit
+from flows.commands import Command, Commands
+from flows.options import emit
 
 recipe_option = click.option("--recipe", default="mipd", show_default=True, help="Whose models.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")

@@ -2,7 +2,8 @@
 
 import click
 
-from flows.options import FILE, Commands, emit
+from flows.commands import Commands
+from flows.options import FILE, emit
 
 
 @click.group(cls=Commands)

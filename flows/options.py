@@ -1,4 +1,4 @@
-"""What the commands share: how they look, the options that name a run and limit its cost, and running it."""
+"""The options that the commands share: those that name a run and those that limit its cost, and running it."""
 
 import functools
 import json
@@ -8,51 +8,12 @@ from typing import Any, Literal
 
 import click
 
-from components.base.errors import nearest
+from flows.commands import verbose
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 Until = Literal["ingest", "rationales", "align", "distil", "evaluate", "export", "promote"]  # the last stage to make
 TEACHER = "The teacher that is asked: embedded, transformers:..., openai:... or recorded:... (foveate teacher --help)."
-
-
-def _verbose(context: click.Context, _option: click.Option, value: bool) -> None:
-    root = context.find_root()
-    root.meta["verbose"] = root.meta.get("verbose", False) or value
-
-
-verbose_option = click.option("--verbose", is_flag=True, expose_value=False, callback=_verbose,
-                              help="Show library logs and tracebacks.")
-
-
-def verbose() -> bool:
-    """Whether --verbose was given anywhere on the command line."""
-    return click.get_current_context().find_root().meta.get("verbose", False)
-
-
-class Command(click.Command):
-    """A command that keeps the example block of its help as it is written, and takes --verbose."""
-
-    def __init__(self, *args: Any, **settings: Any):
-        super().__init__(*args, **settings)
-        verbose_option(self)
-
-
-class Commands(click.Group):
-    """Commands in the order of the pipeline; a misspelt one is answered with the nearest."""
-
-    command_class = Command
-
-    def list_commands(self, context: click.Context) -> list[str]:
-        return list(self.commands)
-
-    def resolve_command(self, context: click.Context, args: list[str]) -> Any:
-        if args and args[0] not in self.commands and not args[0].startswith("-"):
-            context.fail(f"no command '{args[0]}'. {nearest(args[0], self.commands).capitalize()}".strip())
-        return super().resolve_command(context, args)
-
-
-Commands.group_class = Commands
 
 
 def emit(value: Any, where: str) -> None:
@@ -83,6 +44,12 @@ def plan_options(command: Callable) -> Callable:
     @click.option("--dataset", metavar="NAME", help="The newest version of a dataset that grows (foveate data ingest).")
     @click.option("--annotations", type=FILE, help="Their annotations (mipd: SWiG JSON, image name to entry).")
     @click.option("--space", type=FILE, help="Their lexicon (schema of imsitu_space.json).")
+    @click.option("--protocol", type=click.Choice(["verbs", "rf-uc", "nf-uc", "uo", "uv"]),
+                  help="Split the published files in --data by it first, and score by it (foveate data split --help).")
+    @click.option("--images", type=FOLDER, help="Where their images are (default: images/ beside the files).")
+    @click.option("--unseen", type=FILE, help="verbs: the unseen ones, instead of a draw.")
+    @click.option("--rare", type=FILE, help="verbs: the rare ones, instead of those with the fewest images.")
+    @click.option("--lists", type=FILE, help="uo, uv: unseen interactions, as for foveate evaluate hico.")
     @click.option("--recipe", default="mipd", show_default=True, help="The distillation method.")
     @click.option("--teacher", default="", metavar="SPEC", help=TEACHER + " Default: the recipe's own.")
     @click.option("--seed", default=0, show_default=True, help="Seeds drawing, splits and training.")
@@ -90,11 +57,16 @@ def plan_options(command: Callable) -> Callable:
     @click.option("--set", "changes", multiple=True, metavar="A.B=C", help="Change a setting; may be repeated.")
     @click.option("--json", "json_to", metavar="FILE|-", help="Write the outcome as JSON.")
     @functools.wraps(command)
-    def with_plan(*, data, dataset, annotations, space, recipe, teacher, seed, fast, changes, **rest):
+    def with_plan(*, data, dataset, annotations, space, protocol, recipe, teacher, seed, fast, changes, **rest):
         if click.get_current_context().invoked_subcommand:
             return None  # the command below a stage works on files, not on a run
         from components.pipeline.plan import make
 
+        files = {name: rest.pop(name) for name in ("images", "unseen", "rare", "lists")}
+        if protocol or any(files.values()):
+            from components.pipeline.published import folder
+
+            data = folder(data, protocol, seed=seed, **files)
         paths = {k: str(v) if v else None for k, v in (("data", data), ("annotations", annotations), ("space", space))}
         plan = make(recipe=recipe, teacher=teacher, seed=seed, fast=fast, changes=changes, dataset=dataset, **paths)
         return command(plan=plan, **rest)

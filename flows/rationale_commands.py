@@ -5,7 +5,8 @@ from typing import Any
 
 import click
 
-from flows.options import FILE, Commands, emit, limit_options, plan_options, run_until, verbose_option
+from flows.commands import Commands, verbose_option
+from flows.options import FILE, emit, limit_options, plan_options, run_until
 
 
 @click.group(cls=Commands, invoke_without_command=True)

@@ -67,7 +67,7 @@ def run_retraining(dataset: str, **options: Any) -> None:
     """The retraining flow in this process; says what it did."""
     from components.base.progress import listening
     from components.pipeline.growth import newest
-    from flows.options import verbose
+    from flows.commands import verbose
 
     newest(dataset)  # before a server is started for nothing
     with quiet("retrain", verbose()) as console, Lines(console) as lines, listening(lines), prefect_api():

@@ -20,6 +20,7 @@ from components.datasets.situation import Entry, Space, check_space, faults
 from components.datasets.splits import Splits, SplitSpec, check_lists, held_out_labels, shuffled
 
 SPLITS = ("train", "dev", "test")
+PROTOCOL = "protocol.json"  # in a folder that a protocol made: which one, and what scores it
 SPARSE = 10  # training images of a triple up to which an image is called sparse, as in imSitu's evaluation
 Entries = dict[str, dict[str, Entry]]  # by split, by image name
 
@@ -32,6 +33,12 @@ class Parts:
     space: Space
     splits: Splits
     left_out: dict[str, int]
+
+
+def shares(protocol: str, **given: float | None) -> dict[str, float]:
+    """The shares of verbs that are unseen, rare and pseudo-unseen: those given, else the protocol's own."""
+    own = {"unseen": 0.1, "rare": 0.2, "pseudo": 0.1 if protocol == "verbs" else 0.0}
+    return own | {name: share for name, share in given.items() if share is not None}
 
 
 def read_files(source: Path) -> tuple[Entries, Space]:
@@ -133,16 +140,18 @@ def groups_of(splits: Splits) -> dict[str, Any]:
         "protocol": {"images": "unknown", "boxes": "unknown"}}
 
 
-def write_folder(parts: Parts, out: Path, images: Mapping[str, Path]) -> None:
+def write_folder(parts: Parts, out: Path, images: Mapping[str, Path], told: Mapping[str, str | None]) -> None:
     """Writes the files of SWiG with `splits.json`, `groups.json` and, where they are known, the images.
 
-    Images are linked, not copied, where the file system can. Raises UserError where `out` is not empty.
+    `told` is written too: the "protocol", and of HICO-DET the "annotations" and "lists" that score it. Images are
+    linked, not copied, where the file system can. Raises UserError where `out` is not empty.
     """
     with new_folder(out) as work:
         for split in SPLITS:
             write_json(work / f"{split}.json", parts.entries[split])
         write_json(work / "imsitu_space.json", parts.space)
         write_json(work / "groups.json", groups_of(parts.splits))
+        write_json(work / PROTOCOL, told)
         parts.splits.save(work / "splits.json")
         if images:
             _link(((name, images[name]) for part in parts.entries.values() for name in part), work / "images")

@@ -77,7 +77,7 @@ def split_dataset(dataset: Path, out: Path, seed: int, dev: float | None = None,
 
 def split_files(source: Path, out: Path, protocol: str, *, images: Path | None = None, unseen: Path | None = None,
                 rare: Path | None = None, lists: Path | None = None, seed: int = 0, shares: Mapping[str, float],
-                sparsity: int) -> str:
+                sparsity: int = 10) -> str:
     """Splits published files by a protocol of the field; `shares` are those of unseen, rare and pseudo-unseen verbs."""
     from components.base.artifacts import new_folder, write_json
     from components.datasets import hico_settings, protocols
@@ -90,6 +90,7 @@ def split_files(source: Path, out: Path, protocol: str, *, images: Path | None =
                 write_json(work / f"groups-{split}.json", of)
         return "\n".join(f"{out / f'groups-{split}.json'}: " + ", ".join(f"{len(v):,} {k}" for k, v in of.items())
                          for split, of in groups.items())
+    told = {"protocol": protocol}
     if protocol == "verbs":
         listed = [protocols.read_verbs(file) if file else None for file in (unseen, rare)]
         spec = SplitSpec(seed, listed[0], None if shares["pseudo"] else (), listed[1], unseen_share=shares["unseen"],
@@ -100,12 +101,13 @@ def split_files(source: Path, out: Path, protocol: str, *, images: Path | None =
         from components.datasets.hico_situations import by_interactions
 
         file = source / "anno_bbox.mat"
+        told |= {"annotations": str(file.absolute()), "lists": str(lists.absolute()) if lists else None}
         train, test = (read_hico(file, split) for split in ("train", "test"))
         hidden = hico_settings.unseen(protocol, train, lists, train.kinds)
         parts = by_interactions(train, test, hidden, seed, pseudo_share=shares["pseudo"])
     folder = images or (source / "images" if (source / "images").is_dir() else None)
     found = protocols.find(folder, [name for part in parts.entries.values() for name in part])
-    protocols.write_folder(parts, out, found)
+    protocols.write_folder(parts, out, found, told)
     note = [] if found else ["without images: give --images FOLDER to make a folder that a run takes"]
     return "\n".join([protocols.summary(parts, out), *note])
 

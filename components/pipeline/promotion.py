@@ -160,6 +160,8 @@ def summary(plan: Plan, run: str, made: Mapping[str, str]) -> dict[str, Any]:
         out["headline"] = evaluation.rows(plan, scores, made["teacher_scores"])
         parts = ("metrics", "intervals", "protocol")
         out["scores"] = {v: {k: dataclasses.asdict(evaluation.report(f))[k] for k in parts} for v, f in scores.items()}
+    if "published" in made:
+        out["published"] = json.loads((Path(made["published"]) / "report.json").read_text("utf-8"))
     if "bundle" in made:
         out["bundle"] = str(Path(made["bundle"]) / "bundle")
         out["edge"] = json.loads((Path(made["bundle"]) / "facts.json").read_text())

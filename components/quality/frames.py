@@ -26,7 +26,7 @@ COLUMNS: dict[str, dict[str, tuple[str, ...]]] = {
         "images": ("sample", "id", "verb", "known", "split", "width", "height", "annotated_width", "annotated_height",
                    "annotators", "agreement", "brightness", "contrast"),
         "roles": ("sample", "verb", "role", "status", "unknown_noun", "box", *BOX, "width", "height"),
-        "verbs": ("sample", "group", "images", "train_images"),
+        "verbs": ("sample", "group", "images", "needed_images", "train_images"),
     },
     "rationales": {
         "rationales": ("sample", "row", "kind", "role", "label", "positive", "negative", "positive_words",
@@ -69,8 +69,11 @@ def dataset_frame(samples: Iterable[Sample], space: Mapping[str, Any] | None,
         if entry and space and verb in space["verbs"]:
             roles += _annotated_roles(sample, verb, entry, frames, space)
     groups = {verb: group for group, verbs in (splits or {}).get("verbs", {}).items() for verb in verbs}
-    verbs = [(v, groups.get(v), total[v], trained[v] if groups.get(v) in SEEN_GROUPS else math.nan)
-             for v in sorted(groups.keys() | total.keys())]
+    verbs = []
+    for verb in sorted(groups.keys() | total.keys()):
+        group = groups.get(verb)  # an unseen verb without images competes at test all the same
+        verbs.append((verb, group, total[verb], math.nan if group == "unseen" else total[verb],
+                      trained[verb] if group in SEEN_GROUPS else math.nan))
     return _tables("dataset", images=images, roles=roles, verbs=verbs)
 
 

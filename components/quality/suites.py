@@ -128,7 +128,7 @@ def _dataset() -> dict[str, list[Check]]:
     ]
     verbs = [
         _error("verb has an image", "add images of the verb, or remove it from the splits",
-               gxe.ExpectColumnValuesToBeBetween, column="images", min_value=1),
+               gxe.ExpectColumnValuesToBeBetween, column="needed_images", min_value=1),
         _error("seen verb has a training image", "split again, or move the verb to the unseen ones",
                gxe.ExpectColumnValuesToBeBetween, column="train_images", min_value=1),
         _warning(f"verb has {COVERAGE} images", "add images of the verb: its scores are mostly chance",

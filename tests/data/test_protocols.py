@@ -22,6 +22,9 @@ from components.datasets.ingest import ingest
 from components.datasets.leak import check_leaks
 from components.datasets.splits import Splits, SplitSpec
 from components.datasets.store import Dataset
+from components.pipeline import published
+from components.pipeline.plan import make
+from components.registry import tracking
 from flows.cli import cli
 
 PUBLISHED = Path(__file__).parents[2] / "../shared/data/swig"
@@ -119,8 +122,6 @@ def test_a_run_takes_the_folder_of_a_protocol(tmp_path: Path) -> None:
 
 def test_the_pipeline_keeps_the_splits_a_folder_brings(tmp_path: Path, own_home: Path) -> None:
     from components.pipeline.ingestion import make_dataset, split
-    from components.pipeline.plan import make
-    from components.registry import tracking
 
     files(tmp_path / "swig", images=True)
     assert run(tmp_path / "swig", "--protocol", "verbs", "--out", tmp_path / "out", "--unseen-share", 0.4,
@@ -265,7 +266,7 @@ def test_interactions_as_situations(tmp_path: Path) -> None:
 
 
 def examine_parts(parts: protocols.Parts, out: Path) -> list:
-    protocols.write_folder(parts, out, {})
+    protocols.write_folder(parts, out, {}, {})
     found = examine([out / f"{s}.json" for s in ("train", "test")], out / "imsitu_space.json")
     return found.findings
 
@@ -293,7 +294,7 @@ def test_json_files_have_no_names_to_train_with(tmp_path: Path) -> None:
         by_interactions(content, content, frozenset(), 0)
 
 
-def test_hico_from_the_command_line_to_the_scorer(tmp_path: Path) -> None:
+def test_hico_from_the_command_line_to_the_scorer(tmp_path: Path, own_home: Path) -> None:
     """All 600 interactions are trained on, 120 tested; the folder is made by rule, and perfect situations score 1."""
     actions = [(f"verb{h % 117}", f"object{h % 80}") for h in range(600)]
     source = tmp_path / "hico"
@@ -330,3 +331,27 @@ def test_hico_from_the_command_line_to_the_scorer(tmp_path: Path) -> None:
     assert report["groups"]["unseen"]["map"] == pytest.approx(1 - len(lost & hidden) / len(hidden))
     assert {v for v, x in json.loads((tmp_path / "out" / "imsitu_space.json").read_text())["verbs"].items()
             if x["hoi_category_id"] in report["unseen"]} == set(made.verbs["unseen"])
+
+    folder = published.folder(source, "rf-uc", images=source / "images")  # the same by one command
+    assert {f.name: f.read_bytes() for f in folder.glob("*.json")} == {
+        f.name: f.read_bytes() for f in (tmp_path / "out").glob("*.json")}
+    assert published.folder(source, "rf-uc", images=source / "images") == folder
+    (tmp_path / "scores").mkdir()
+    shutil.copyfile(tmp_path / "P.jsonl", tmp_path / "scores" / "predictions.jsonl")
+    with tracking.run("test") as here:
+        scored_again = Path(published.score(make(data=str(folder)), here.id, str(tmp_path / "scores")))
+    again = json.loads((scored_again / "report.json").read_text())
+    assert (again["groups"], again["unseen"]) == (report["groups"], report["unseen"])
+    assert "unseen" in (scored_again / "report.txt").read_text()
+    assert published.told(make(data=str(source))) is None and published.told(make(recipe="near")) is None
+
+
+@pytest.mark.parametrize(("given", "says"), [
+    (("--protocol", "rf-uc"), "--protocol rf-uc: splits published files"),
+    (("--unseen", "l10.txt"), "--unseen: belongs to --protocol"),
+    (("--data", ".", "--protocol", "verbs"), "images: no such folder of images"),
+])
+def test_a_protocol_wants_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given, says) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=says):
+        CliRunner().invoke(cli, ["run", *given], catch_exceptions=False)
