@@ -272,7 +272,7 @@ def ablate(recipe, seeds, budget, only, out) -> None:
     """Train every variant of a recipe's declared grid over seeds; write one table and one plot.
 
     \b
-    foveate ablate mipd                                      sixteen rows, five seeds: hours
+    foveate ablate mipd                                      fourteen rows, five seeds: an hour or two
     foveate ablate mipd --only mipd-released --seeds 0,1     the method as published, against ours
     foveate ablate mipd --budget full                        at the budget of `foveate run`
 
