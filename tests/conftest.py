@@ -1,9 +1,14 @@
 """Every test has its own state folder, and none talks to the outside."""
 
 import os
+import signal
+import threading
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # OpenMP teams of several workers would wait for each other
     os.environ["OMP_NUM_THREADS"] = "1"
+
+if threading.current_thread() is threading.main_thread():  # tests interrupt their children, who inherit it ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # from a shell that runs pytest in the background
 
 from pathlib import Path
 

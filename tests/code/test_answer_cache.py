@@ -1,6 +1,7 @@
 """The answer cache: what decides a key, what comes back, and that nothing is asked twice."""
 
 import dataclasses
+import gc
 import json
 import random
 import warnings
@@ -16,6 +17,12 @@ from components.teachers.cache import AnswerCache, answer_key
 from components.teachers.ledger import total
 from components.teachers.prices import Price
 from components.teachers.protocol import Answer, Identity, Question
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_garbage():
+    """What tests of other files left unclosed is warned of now, and not where warnings are errors."""
+    gc.collect()
 
 
 @pytest.fixture
