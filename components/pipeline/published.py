@@ -28,7 +28,10 @@ def folder(source: Path | None, protocol: str | None, *, seed: int = 0, **files:
     images = files.get("images") or source / "images"
     if not images.is_dir():
         raise UserError("no such folder of images", where=str(images), mend="give --images FOLDER")
-    given = {name: file for name, file in files.items() if file and file.is_file()}
+    given = {name: file for name, file in files.items() if file and name != "images"}
+    for name, file in given.items():
+        if not file.is_file():  # else a folder that was made without it would do
+            raise UserError("no such file", where=f"--{name} {file}")
     read = [f for f in sorted(source.glob("*")) if f.suffix in (".json", ".mat")]
     name = f"{source.absolute().name}-{protocol}"  # which the dataset is called by
     inputs = {"source": name, "protocol": protocol, "seed": seed, "images": str(images.absolute()),

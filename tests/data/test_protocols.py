@@ -346,6 +346,17 @@ def test_hico_from_the_command_line_to_the_scorer(tmp_path: Path, own_home: Path
     assert published.told(make(data=str(source))) is None and published.told(make(recipe="near")) is None
 
 
+def test_a_list_that_is_missing_is_not_passed_over(tmp_path: Path, own_home: Path) -> None:
+    source = files(tmp_path / "swig", images=True)
+    made = published.folder(source, "verbs")
+    assert published.folder(source, "verbs") == made
+    with pytest.raises(UserError, match=r"--unseen .*no such file"):
+        published.folder(source, "verbs", unseen=tmp_path / "l10.txt")
+    (tmp_path / "l10.txt").write_text("reading")
+    listed = published.folder(source, "verbs", unseen=tmp_path / "l10.txt")
+    assert listed != made and "reading" in Splits.load(listed / "splits.json").verbs["unseen"]
+
+
 @pytest.mark.parametrize(("given", "says"), [
     (("--protocol", "rf-uc"), "--protocol rf-uc: splits published files"),
     (("--unseen", "l10.txt"), "--unseen: belongs to --protocol"),
